@@ -1,0 +1,11 @@
+"""Every door of the site. Paths of one study share the prefix /studies/<code>/; each app owns its part."""
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("", include("registry.urls")),
+    path("", include("crf.urls")),
+    path("", include("imaging.urls")),
+    path("", include("analytics.urls")),
+]
