@@ -1,0 +1,79 @@
+"""Time-to-event endpoints: PFS, OS and their like (statistics.md §4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from analytics.endpoints.dates import months
+from analytics.endpoints.model import Completion, EventRule, TimeToEvent
+from analytics.endpoints.rows import Dated, Evidence, Result, SubjectRows, dated
+
+
+def first_of(
+    rules: tuple[EventRule, ...], subject: SubjectRows, role: str, completion: Completion, start: date
+) -> Dated | None:
+    """The earliest event of the rules; on one day the rule named first decides."""
+    first: Dated | None = None
+    for rule in rules:
+        for one in dated(rule.date, subject, role, completion, rule.code, start)[:1]:
+            if first is None or one.on < first.on:
+                first = one
+    return first
+
+
+def time_to_event(rule: TimeToEvent, subject: SubjectRows, cutoff: date | None = None) -> Result:
+    """Days and months from the start to the first event, competing event (2) or censoring (0).
+
+    Dates after `cutoff` did not happen yet. An event and a competing event of one day count as the event.
+    """
+    starts = dated(rule.start, subject, "start", rule.completion)
+    if not starts:
+        return _refused(rule, "no_start")
+    start = starts[0]
+    event = _until(first_of(rule.events, subject, "event", rule.completion, start.on), cutoff)
+    competing = _until(first_of(rule.competing, subject, "competing", rule.completion, start.on), cutoff)
+    stop = _until(first_of(rule.censor_at, subject, "censor_at", rule.completion, start.on), cutoff)
+    if event and competing and competing.on < event.on:
+        event = None
+    end, observed = (event, 1) if event else (competing, 2)
+    if stop and (end is None or stop.on < end.on):
+        end, observed = stop, 0
+    if end is None:
+        end, observed = _last_assessment(rule, subject, start, cutoff), 0
+    if end is None:
+        return _refused(rule, "no_follow_up", (start.evidence,))
+    return _measured(rule, start, end, observed)
+
+
+def _until(one: Dated | None, cutoff: date | None) -> Dated | None:
+    return None if one is None or (cutoff and one.on > cutoff) else one
+
+
+def _last_assessment(rule: TimeToEvent, subject: SubjectRows, start: Dated, cutoff: date | None) -> Dated | None:
+    assessed = dated(rule.censor, subject, "censor", rule.completion, "censored", start.on)
+    known = [one for one in assessed if one.on >= start.on and not (cutoff and one.on > cutoff)]
+    return known[-1] if known else None
+
+
+def _measured(rule: TimeToEvent, start: Dated, end: Dated, observed: int) -> Result:
+    days = (end.on - start.on).days
+    evidence = (start.evidence, end.evidence)
+    if days < 0:
+        return _refused(rule, "event_before_start", evidence)
+    if days < rule.landmark_day:
+        return _refused(rule, "before_landmark", evidence)
+    value: Mapping[str, Any] = {
+        "days": days,
+        "months": months(days),
+        "event": observed,
+        "event_code": end.code if observed else "censored",
+        "start": start.on.isoformat(),
+        "end": end.on.isoformat(),
+    }
+    return Result(rule.code, rule.version, "evaluable", value, "", evidence)
+
+
+def _refused(rule: TimeToEvent, reason: str, evidence: tuple[Evidence, ...] = ()) -> Result:
+    return Result(rule.code, rule.version, "not_evaluable", {}, reason, evidence)
