@@ -1,0 +1,48 @@
+// What every page does beyond links and forms: open the side panel, move focus to errors, announce.
+"use strict";
+
+(() => {
+  const panel = () => document.getElementById("panel");
+  let opener = null;
+
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.target?.id === "panel-body") opener = event.detail.elt;
+  });
+
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (event.detail.target.id === "panel-body" && !panel().open) panel().showModal();
+  });
+
+  document.addEventListener("htmx:responseError", (event) => {
+    announce(event.detail.xhr.status === 403 ? "403" : document.documentElement.lang === "en"
+      ? "The server could not answer. Nothing was changed; try again."
+      : "服务器未能应答，数据没有改变，请重试。");
+  });
+
+  // A session that ended answers with the sign-in page; a fragment must not be replaced by it.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.xhr.responseURL.includes("/sign-in/")) {
+      event.detail.shouldSwap = false;
+      announce(document.documentElement.lang === "en" ? "Your session has ended. Sign in again in another tab; what you typed stays here."
+        : "登录已过期。请在另一标签页重新登录，已填写的内容仍保留在此页。");
+    }
+  });
+
+  function announce(text) {
+    const place = document.getElementById("announcements");
+    place.textContent = text;
+    place.classList.remove("visually-hidden");
+    place.classList.add("announcement");
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelector("[data-focus]")?.focus();
+    panel()?.addEventListener("close", () => opener?.focus());
+    panel()?.addEventListener("click", (event) => { if (event.target === panel()) panel().close(); });
+  });
+
+  // Filters apply as they are chosen; without script the button does it.
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("form[data-apply] select")) event.target.form.requestSubmit();
+  });
+})();

@@ -1,0 +1,31 @@
+"""The few tags that pages of every app share: an icon, a form control."""
+
+from django import template
+from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+
+@register.simple_tag
+def icon(name: str, css: str = "") -> SafeString:
+    """A decorative icon of registry/static/registry/icons.svg; the words beside it carry the meaning."""
+    return format_html(
+        '<svg class="icon {}" width="20" height="20" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>',
+        css,
+        static("registry/icons.svg"),
+        name,
+    )
+
+
+@register.filter
+def control(field: BoundField) -> SafeString:
+    """The field's widget in Tabler's dress; Django itself adds aria-describedby and aria-invalid."""
+    widget = field.field.widget
+    if isinstance(widget, CheckboxInput | RadioSelect | CheckboxSelectMultiple):
+        css = "form-check-input"
+    else:
+        css = "form-select" if isinstance(widget, Select) else "form-control"
+    return field.as_widget(attrs={"class": f"{css} is-invalid" if field.errors else css})
