@@ -79,8 +79,8 @@ def _state(rule: Landmark, subject: SubjectRows, window: Window, start: Evidence
 def _criterion(
     rule: Landmark, criterion: Criterion, subject: SubjectRows, window: Window
 ) -> tuple[bool | None, tuple[Evidence, ...]]:
-    """True, False or unknown. `count` abnormal dates far enough apart: true. Fewer dates measured than that, and no
-    normal value among them: unknown, since another count could have settled it. Else false."""
+    """True, False or unknown. True: abnormal on `count` dates far enough apart. Unknown: not so, and no measured
+    date was normal (or none was measured), since one more count could settle it. Else false."""
     by_date: dict[date, list[Counted]] = {}
     for measure in criterion.any:
         for counted in _measured(rule, measure, subject, window):
@@ -89,7 +89,7 @@ def _criterion(
     proof = tuple(one[2] for on in sorted(by_date) for one in by_date[on])
     if _apart(abnormal, criterion.apart_days) >= criterion.count:
         return True, proof
-    return (None if not by_date or len(by_date) == len(abnormal) < criterion.count else False), proof
+    return (None if len(by_date) == len(abnormal) else False), proof
 
 
 def _apart(dates: list[date], days: int) -> int:

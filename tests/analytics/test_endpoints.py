@@ -1,0 +1,420 @@
+"""Endpoint rules on hand-worked cases: every expected number here was worked out on paper."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from analytics.endpoints import BadEndpoints, EndpointSet, Row, SubjectRows, evaluate, load_endpoints, time_zero
+from analytics.endpoints.dates import NotADate, read
+from analytics.endpoints.model import Completion
+from analytics.endpoints.response import overall_response, target_response
+
+WORDS = {"zh": "终点", "en": "Endpoint"}
+BASE = {"version": "1.0", "name": WORDS, "sentence": WORDS, "origin": "protocol"}
+
+
+def rule(**parts):
+    return EndpointSet.model_validate({"endpoints": [{**BASE, **parts}]}).endpoints[0]
+
+
+def subject(*rows):
+    """Rows as (form, values) or (form, values, event, visit date)."""
+    return SubjectRows(
+        "01-0001",
+        tuple(
+            Row(
+                record=number,
+                revision=number + 10,
+                form=form,
+                values=values,
+                event=rest[0] if rest else "",
+                occurred_on=rest[1] if len(rest) > 1 else None,
+            )
+            for number, (form, values, *rest) in enumerate(rows, start=1)
+        ),
+    )
+
+
+PFS = rule(
+    code="PFS",
+    kind="time_to_event",
+    start=["LEN.start_date", "INTV.session_date"],
+    events=[
+        {
+            "code": "progression",
+            "date": [
+                "FU.progression_date",
+                {"form": "RESP", "item": "assessment_date", "where": {"response": "PD"}},
+            ],
+        },
+        {"code": "death", "date": "FU.death_date"},
+    ],
+    censor=["RESP.assessment_date", "FU.last_contact"],
+)
+
+
+def test_progression_is_counted_from_the_earliest_treatment():
+    result = evaluate(
+        PFS,
+        subject(
+            ("LEN", {"start_date": "2025-03-10"}),
+            ("INTV", {"session_date": "2025-03-01"}),
+            ("RESP", {"assessment_date": "2025-05-01", "response": "SD"}),
+            ("RESP", {"assessment_date": "2025-09-01", "response": "PD"}),
+            ("FU", {"last_contact": "2026-01-01"}),
+        ),
+    )
+    assert result.status == "evaluable"
+    assert (result.value["days"], result.value["event"], result.value["event_code"]) == (184, 1, "progression")
+    assert result.value["months"] == pytest.approx(184 / 30.4375)
+    assert [(one.form, one.record, one.revision, one.item) for one in result.evidence] == [
+        ("INTV", 2, 12, "session_date"),
+        ("RESP", 4, 14, "assessment_date"),
+    ]
+
+
+def test_without_an_event_time_ends_at_the_last_assessment():
+    result = evaluate(
+        PFS,
+        subject(
+            ("LEN", {"start_date": "2025-03-01"}),
+            ("RESP", {"assessment_date": "2025-05-01", "response": "SD"}),
+            ("FU", {"last_contact": "2025-08-28"}),
+        ),
+    )
+    assert (result.value["days"], result.value["event"], result.value["event_code"]) == (180, 0, "censored")
+
+
+def test_death_before_progression_is_the_event():
+    result = evaluate(
+        PFS,
+        subject(
+            ("LEN", {"start_date": "2025-03-01"}),
+            ("FU", {"death_date": "2025-04-01"}),
+            ("FU", {"progression_date": "2025-06-01"}),
+        ),
+    )
+    assert (result.value["event_code"], result.value["days"]) == ("death", 31)
+
+
+def test_what_came_after_the_cut_off_did_not_happen_yet():
+    case = subject(
+        ("LEN", {"start_date": "2025-03-01"}),
+        ("RESP", {"assessment_date": "2025-05-01", "response": "SD"}),
+        ("RESP", {"assessment_date": "2025-09-01", "response": "PD"}),
+    )
+    result = evaluate(PFS, case, cutoff=date(2025, 6, 1))
+    assert (result.value["event"], result.value["days"]) == (0, 61)
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([("FU", {"death_date": "2025-04-01"})], "no_start"),
+        ([("LEN", {"start_date": {"missing": "unknown", "reason": ""}})], "no_start"),
+        ([("LEN", {"start_date": "2025-03-01"})], "no_follow_up"),
+        ([("LEN", {"start_date": "2025-03-01"}), ("FU", {"death_date": "2025-02-01"})], "event_before_start"),
+        ([("LEN", {"start_date": "spring"})], "bad_date"),
+    ],
+)
+def test_what_cannot_be_evaluated_says_why(rows, reason):
+    result = evaluate(PFS, subject(*rows))
+    assert (result.status, result.reason) == ("not_evaluable", reason)
+
+
+def test_a_partial_date_is_completed_and_the_result_says_so():
+    result = evaluate(PFS, subject(("LEN", {"start_date": "2025-03-01"}), ("FU", {"death_date": "2025-08-UK"})))
+    assert result.value["days"] == (date(2025, 8, 15) - date(2025, 3, 1)).days
+    assert result.evidence[-1].raw == "2025-08-UK"
+    assert result.evidence[-1].completion == "day unknown: 2025-08-UK completed to 2025-08-15"
+
+
+def test_a_partial_event_in_the_month_of_time_zero_is_not_before_it():
+    result = evaluate(PFS, subject(("LEN", {"start_date": "2025-03-20"}), ("FU", {"death_date": "2025-03-UK"})))
+    assert (result.status, result.value["days"]) == ("evaluable", 0)
+    assert "moved up to time zero" in result.evidence[-1].completion
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2025-04-03", date(2025, 4, 3)),
+        ("2025-04-UK", date(2025, 4, 15)),
+        ("2025-04", date(2025, 4, 15)),
+        ("2025-UK-UK", date(2025, 7, 1)),
+        ("2025", date(2025, 7, 1)),
+    ],
+)
+def test_completion_follows_the_rule(text, expected):
+    assert read(text, Completion()).on == expected
+
+
+@pytest.mark.parametrize("text", ["2025-02-30", "03.04.2025", "", "20250403"])
+def test_what_is_no_date_is_refused(text):
+    with pytest.raises(NotADate):
+        read(text, Completion())
+
+
+def test_new_therapy_can_end_follow_up_before_the_event():
+    parts = PFS.model_dump(by_alias=True) | {"censor_at": [{"code": "new_therapy", "date": "FU.new_therapy_date"}]}
+    strict = EndpointSet.model_validate({"endpoints": [parts]}).endpoints[0]
+    case = subject(
+        ("LEN", {"start_date": "2025-03-01"}),
+        ("FU", {"new_therapy_date": "2025-04-01"}),
+        ("FU", {"death_date": "2025-05-01"}),
+    )
+    assert (evaluate(strict, case).value["event"], evaluate(strict, case).value["days"]) == (0, 31)
+    assert evaluate(PFS, case).value["event"] == 1
+
+
+RESECTED = {"form": "CONV", "where": {"resected": "Y"}}
+PCR_PARTS = {
+    "kind": "binary",
+    "positive": [{"form": "CONV", "where": {"resected": "Y", "viable_percent": {"le": 0}}}],
+    "negative": [{"form": "CONV", "where": {"resected": "Y", "viable_percent": {"gt": 0}}}],
+}
+PCR = rule(code="PCR", population=[RESECTED], **PCR_PARTS)
+PCR_ALL = rule(code="PCR_ALL", otherwise="negative", **PCR_PARTS)
+
+
+@pytest.mark.parametrize(
+    ("values", "per_resected", "per_treated"),
+    [
+        ({"resected": "Y", "viable_percent": "0"}, ("evaluable", 1), ("evaluable", 1)),
+        ({"resected": "Y", "viable_percent": 10}, ("evaluable", 0), ("evaluable", 0)),
+        ({"resected": "N"}, ("not_in_population", None), ("evaluable", 0)),
+        ({"resected": "Y", "viable_percent": {"missing": "not_done"}}, ("not_evaluable", None), ("evaluable", 0)),
+    ],
+)
+def test_pathological_complete_response_has_two_denominators(values, per_resected, per_treated):
+    case = subject(("CONV", values))
+    for endpoint, expected in ((PCR, per_resected), (PCR_ALL, per_treated)):
+        result = evaluate(endpoint, case)
+        assert (result.status, result.value.get("label")) == expected
+
+
+def test_mrecist_agrees_with_the_reference_cases(shared: Path):
+    cases = json.loads((shared / "data/reference/clinical_scores.json").read_text())
+    cases = cases["refs"] if isinstance(cases, dict) else cases
+    checked = 0
+    for case in cases:
+        match = re.match(r"mrecist\.\d+\.base([\d.]+)_nadir([\d.]+)_cur([\d.]+)$", case["id"])
+        if match:
+            baseline, nadir, now = (float(part) for part in match.groups())
+            assert target_response(now, baseline, nadir, 5.0) == case["value"], case["id"]
+            checked += 1
+    assert checked >= 8
+
+
+@pytest.mark.parametrize(
+    ("now", "baseline", "nadir", "floor", "expected"),
+    [
+        (0, 50, 50, 0, "CR"),
+        (35, 50, 50, 0, "PR"),
+        (35.1, 50, 50, 0, "SD"),
+        (24, 50, 20, 0, "PD"),  # 20% over the nadir, 4 mm: progression by mRECIST
+        (24, 50, 20, 5, "PR"),  # not by RECIST 1.1, which asks for 5 mm
+        (60, 50, 50, 5, "PD"),
+        (6, 50, 0, 0, "PD"),
+        (50, 50, 50, 0, "SD"),
+    ],
+)
+def test_target_response_at_its_borders(now, baseline, nadir, floor, expected):
+    assert target_response(now, baseline, nadir, floor) == expected
+
+
+def test_non_targets_and_new_lesions_change_the_overall_response():
+    def grade(target, progression=False, complete=True, new=False):
+        return overall_response(
+            target, non_target_progression=progression, non_target_complete=complete, new_lesion=new
+        )
+
+    assert (grade("CR"), grade("CR", complete=False), grade("CR", new=True)) == ("CR", "PR", "PD")
+    assert (grade("SD", progression=True), grade("PR", complete=False)) == ("PD", "PR")
+
+
+RESPONSE = {
+    "kind": "best_response",
+    "start": "LEN.start_date",
+    "baseline_sum": "TB.viable_sum",
+    "assessments": {
+        "form": "RESP",
+        "date": "assessment_date",
+        "target_sum": "viable_sum",
+        "non_target": "non_target",
+        "new_lesion": "new_lesion",
+        "response": "response",
+    },
+}
+START = ("LEN", {"start_date": "2025-03-01"})
+
+
+def test_best_response_stops_at_progression():
+    case = subject(
+        START,
+        ("TB", {"viable_sum": 100}),
+        ("RESP", {"assessment_date": "2025-05-01", "viable_sum": 80}),
+        ("RESP", {"assessment_date": "2025-07-01", "viable_sum": 96}),  # 20% over the nadir of 80
+        ("RESP", {"assessment_date": "2025-09-01", "viable_sum": 0}),  # after progression: does not count
+    )
+    result = evaluate(rule(code="OR", **RESPONSE), case)
+    assert (result.value["response"], result.value["label"], result.value["on"]) == ("SD", 0, "2025-05-01")
+    assert [one["response"] for one in result.value["assessments"]] == ["SD", "PD"]
+
+
+def test_a_recorded_response_is_used_where_no_sum_is():
+    case = subject(START, ("RESP", {"assessment_date": "2025-05-01", "response": "PR"}))
+    result = evaluate(rule(code="OR", **RESPONSE), case)
+    assert (result.value["response"], result.value["label"]) == ("PR", 1)
+    assert result.evidence[-1].item == "response"
+
+
+def test_response_can_be_read_at_a_fixed_visit():
+    case = subject(
+        START,
+        ("TB", {"viable_sum": 100}),
+        ("RESP", {"assessment_date": "2025-04-01", "viable_sum": 60}),
+        ("RESP", {"assessment_date": "2025-06-01", "viable_sum": 71}),
+    )
+    result = evaluate(rule(code="OR3", window=[80, 100], **RESPONSE), case)
+    assert result.value["response"] == "SD"  # day 92: 71 is 18% over the nadir, 29% under the baseline
+
+
+def test_nobody_assessed_is_not_a_non_responder_unless_the_rule_says_so():
+    case = subject(START, ("TB", {"viable_sum": 100}))
+    assert evaluate(rule(code="OR", **RESPONSE), case).status == "not_evaluable"
+    result = evaluate(rule(code="ORITT", unassessed="non_responder", **RESPONSE), case)
+    assert (result.status, result.value["label"]) == ("evaluable", 0)
+
+
+RHS = rule(
+    code="RHS6",
+    kind="landmark",
+    start="OPER.transplant_date",
+    window=[150, 210],
+    criteria=[
+        {
+            "code": "cytopenia",
+            "any": [
+                {"item": "platelets", "forms": ["LBPOST", "SP6M"], "date": "lab_date", "below": 100},
+                {"item": "wbc", "forms": ["LBPOST", "SP6M"], "date": "lab_date", "below": 4},
+            ],
+            "count": 2,
+            "apart_days": 7,
+        },
+        {"code": "splenomegaly", "any": [{"item": "spleen_length", "forms": ["SP6M"], "above": 12}]},
+    ],
+    events=[
+        {
+            "code": "splenectomy",
+            "date": {"form": "HSEV", "item": "event_date", "where": {"kind": ["SPLENECTOMY"]}},
+        }
+    ],
+    competing=[{"code": "death", "date": "STATUS.death_date"}],
+    excluded=[{"form": "SP6M", "where": {"other_cause": "Y"}}],
+)
+TRANSPLANT = ("OPER", {"transplant_date": "2025-01-01"})  # day 150 = 2025-05-31, day 180 = 06-30, day 210 = 07-30
+
+
+def spleen(**values):
+    return ("SP6M", {"spleen_length": 14, **values}, "D180", date(2025, 6, 30))
+
+
+def count(on, **values):
+    return ("LBPOST", {"lab_date": on, **values}, "D180")
+
+
+@pytest.mark.parametrize(
+    ("rows", "status", "label", "code"),
+    [
+        ([count("2025-06-10", platelets=60), spleen(platelets=70)], "evaluable", 1, "state"),
+        # white cells on one date, platelets on the other: cytopenia on both
+        ([count("2025-06-10", platelets=160, wbc=3.2), spleen(platelets=70)], "evaluable", 1, "state"),
+        # four days apart: persistence is neither shown nor refuted
+        ([count("2025-06-26", platelets=60), spleen(platelets=70)], "not_evaluable", None, None),
+        ([count("2025-06-10", platelets=60), spleen(platelets=140, wbc=6)], "evaluable", 0, "none"),
+        ([spleen(platelets=70)], "not_evaluable", None, None),  # one low count cannot show persistence
+        ([count("2025-05-30", platelets=60), spleen(platelets=70)], "not_evaluable", None, None),  # day 149
+        ([count("2025-06-10", platelets=60), spleen(platelets=70, spleen_length=11)], "evaluable", 0, "none"),
+        ([spleen(other_cause="Y", platelets=70)], "not_evaluable", None, None),
+        ([("HSEV", {"kind": "SPLENECTOMY", "event_date": "2025-03-01"})], "evaluable", 1, "splenectomy"),
+        ([("HSEV", {"kind": "BLEEDING", "event_date": "2025-03-01"})], "not_evaluable", None, None),
+        ([("STATUS", {"death_date": "2025-03-01"})], "competing", None, "death"),
+        (
+            [("STATUS", {"death_date": "2025-04-01"}), ("HSEV", {"kind": "SPLENECTOMY", "event_date": "2025-03-01"})],
+            "evaluable",
+            1,
+            "splenectomy",
+        ),
+        # death after the state was measured in the window leaves the state known
+        (
+            [count("2025-06-10", platelets=60), spleen(platelets=70), ("STATUS", {"death_date": "2025-07-15"})],
+            "evaluable",
+            1,
+            "state",
+        ),
+        # an operation before the transplant is history, not an endpoint
+        ([("HSEV", {"kind": "SPLENECTOMY", "event_date": "2024-03-01"})], "not_evaluable", None, None),
+    ],
+)
+def test_refractory_hypersplenism_at_six_months(rows, status, label, code):
+    result = evaluate(RHS, subject(TRANSPLANT, *rows))
+    assert (result.status, result.value.get("label"), result.value.get("code")) == (status, label, code)
+
+
+def test_every_value_of_the_state_leads_to_its_record():
+    result = evaluate(RHS, subject(TRANSPLANT, count("2025-06-10", platelets=60), spleen(platelets=70)))
+    measured = [(one.record, one.item, one.used) for one in result.evidence if one.role == "measure"]
+    assert measured == [(2, "platelets", 60.0), (3, "platelets", 70.0), (3, "spleen_length", 14.0)]
+
+
+def test_change_takes_the_measurement_nearest_the_target_day():
+    endpoint = rule(
+        code="PLT",
+        kind="change",
+        start="OPER.transplant_date",
+        baseline="LBPRE.platelets",
+        measure="SP6M.platelets",
+        window=[150, 210],
+        target_day=180,
+    )
+    case = subject(
+        TRANSPLANT,
+        ("LBPRE", {"platelets": 50}),
+        ("SP6M", {"platelets": 90}, "A", date(2025, 6, 1)),
+        ("SP6M", {"platelets": 120}, "B", date(2025, 6, 28)),
+    )
+    assert evaluate(endpoint, case).value == {
+        "baseline": 50.0,
+        "value": 120.0,
+        "on": "2025-06-28",
+        "change": 70.0,
+        "percent": 140.0,
+    }
+
+
+def test_time_zero_is_the_start_of_the_rule():
+    assert time_zero(PFS, subject(("INTV", {"session_date": "2025-03-01"}))) == date(2025, 3, 1)
+    assert time_zero(PCR, subject(("INTV", {"session_date": "2025-03-01"}))) is None
+
+
+def test_a_wrong_file_is_refused_with_file_and_place(tmp_path):
+    path = tmp_path / "endpoints.yaml"
+    path.write_text("endpoints:\n  - {code: PFS, kind: time_to_event, version: '1'}\n", encoding="utf-8")
+    with pytest.raises(BadEndpoints, match=r"endpoints\.yaml: endpoints\.0\.time_to_event\.start"):
+        load_endpoints(path)
+
+
+def test_two_endpoints_of_one_code_are_refused(tmp_path):
+    parts = PCR.model_dump(mode="json", by_alias=True)
+    with pytest.raises(ValueError, match="PCR is defined twice"):
+        EndpointSet.model_validate({"endpoints": [parts, parts]})
+
+
+def test_a_study_without_endpoints_has_none(tmp_path):
+    assert load_endpoints(tmp_path / "endpoints.yaml").endpoints == ()
