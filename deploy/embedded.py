@@ -153,7 +153,7 @@ def _postgres(data: Path, passwords: dict[str, str], durable: bool) -> Iterator[
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     options = [part for item in settings.items() for part in ("-c", "=".join(item))]
     log = data.parent / "postgres.log"
-    with _child([POSTGRES_BIN_PATH / "postgres", "-D", data, *options], log, signal.SIGINT, user) as process:
+    with child([POSTGRES_BIN_PATH / "postgres", "-D", data, *options], log, signal.SIGINT, user) as process:
         servers = Servers(port, 0, passwords)
         _until(lambda: _answers(servers.database_url("postgres", "postgres")), process, log)
         create_database(servers, "lobule")
@@ -219,13 +219,16 @@ def _valkey(data: Path, password: str) -> Iterator[int]:
     lines = [f"port {port}", "bind 127.0.0.1", f"requirepass {password}", f'dir "{data}"', "appendonly yes"]
     _write_private(configuration, "\n".join(lines))
     log = data.parent / "valkey.log"
-    with _child([get_binary_path(), configuration], log, signal.SIGTERM, None) as process:
+    with child([get_binary_path(), configuration], log, signal.SIGTERM, None) as process:
         _until(lambda: _accepts(port), process, log)
         yield port
 
 
 @contextlib.contextmanager
-def _child(command: list[object], log: Path, stop: signal.Signals, user: str | None) -> Iterator[subprocess.Popen[bytes]]:
+def child(
+    command: list[object], log: Path, stop: signal.Signals, user: str | None = None, cwd: Path = Path("/")
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `command` until the block ends, or this program does, however it ends; its output goes to `log`."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -233,7 +236,7 @@ def _child(command: list[object], log: Path, stop: signal.Signals, user: str | N
             stdout=output,
             stderr=output,
             user=user,
-            cwd="/",
+            cwd=cwd,
             start_new_session=True,  # Ctrl-C reaches this program, which then stops its servers in order
             preexec_fn=_stop_with_parent(stop),
         )
@@ -244,7 +247,7 @@ def _child(command: list[object], log: Path, stop: signal.Signals, user: str | N
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with the pool processes it may have
             process.wait()
 
 
