@@ -13,7 +13,8 @@ register = template.Library()
 def icon(name: str, css: str = "") -> SafeString:
     """A decorative icon of registry/static/registry/icons.svg; the words beside it carry the meaning."""
     return format_html(
-        '<svg class="icon {}" width="20" height="20" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>',
+        '<svg class="icon {}" width="20" height="20" aria-hidden="true" focusable="false">'
+        '<use href="{}#{}"></use></svg>',
         css,
         static("registry/icons.svg"),
         name,

@@ -1,0 +1,67 @@
+"""What people send from the registry's pages, checked before a service sees it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from registry.models import Group, Site, Study, Subject, User
+from registry.permissions import Permission, rights
+
+
+class EnrolSubject(forms.Form):
+    """A new subject at one of the sites where the user may enrol."""
+
+    site = forms.ModelChoiceField(Site.objects.none(), label=_("Site"), empty_label=None)
+    group = forms.ModelChoiceField(Group.objects.none(), label=_("Group"), empty_label=None)
+    enrolled_on = forms.DateField(label=_("Enrolled on"), help_text=_("The day of consent, such as 2026-04-03."))
+    hospital_number = forms.CharField(
+        label=_("Hospital number"),
+        max_length=60,
+        required=False,
+        help_text=_("Stored encrypted; finds the subject's images and guards against enrolling a person twice."),
+    )
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=100,
+        required=False,
+        help_text=_("Stored encrypted; seen only at the own site, and every view is recorded."),
+    )
+
+    def __init__(self, *args: Any, study: Study, user: User, **options: Any) -> None:
+        super().__init__(*args, **options)
+        allowed = [site.pk for site in study.sites.visible_to(user) if _may_enrol(user, site)]
+        self.fields["site"].queryset = study.sites.filter(pk__in=allowed)
+        self.fields["group"].queryset = study.groups.all()
+        self.fields["group"].required = study.groups.exists()
+        self.fields["enrolled_on"].initial = timezone.localdate
+        for name in ("hospital_number", "name"):
+            self.fields[name].widget.attrs["autocomplete"] = "off"
+
+
+def _may_enrol(user: User, site: Site) -> bool:
+    return Permission.SUBJECT_ENROL in rights(user, site=site)
+
+
+class SubjectFilter(forms.Form):
+    """The filters of the subject list; a wrong value filters nothing."""
+
+    number = forms.CharField(label=_("Number"), required=False, widget=forms.TextInput(attrs={"type": "search"}))
+    site = forms.ChoiceField(label=_("Site"), required=False)
+    group = forms.ChoiceField(label=_("Group"), required=False)
+    status = forms.ChoiceField(label=_("Status"), required=False)
+
+    def __init__(self, *args: Any, study: Study, user: User, **options: Any) -> None:
+        super().__init__(*args, **options)
+        everything = [("", _("all"))]
+        sites, groups = study.sites.visible_to(user), study.groups.all()
+        self.fields["site"].choices = everything + [(site.code, f"{site.code} {site.name}") for site in sites]
+        self.fields["group"].choices = everything + [(group.code, group.name) for group in groups]
+        self.fields["status"].choices = everything + list(Subject.Status.choices)
+
+    def chosen(self) -> dict[str, str]:
+        self.is_valid()
+        return {name: self.cleaned_data.get(name, "") for name in self.fields}

@@ -1,0 +1,103 @@
+"""What the rights that a person holds ask of them, as links on the study's overview."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from registry.models import Study, User
+from registry.permissions import Permission, rights
+from registry.web import url_or_none
+
+P = Permission
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do: shown to those who hold `needs`, once its page exists."""
+
+    url_name: str
+    needs: Permission
+    icon: str
+    label: Any
+    why: Any
+
+
+STEPS = (
+    Step(
+        "registry:enrol-subject",
+        P.SUBJECT_ENROL,
+        "user-plus",
+        _("Enrol a subject"),
+        _("The number is given automatically."),
+    ),
+    Step(
+        "registry:subjects",
+        P.RECORD_ENTER,
+        "clipboard-list",
+        _("Enter case report forms"),
+        _("Open a subject and see which forms are due."),
+    ),
+    Step(
+        "imaging:upload",
+        P.IMAGE_UPLOAD,
+        "upload",
+        _("Upload images"),
+        _("A folder or zip of DICOM files; identities are removed before storage."),
+    ),
+    Step(
+        "imaging:images",
+        P.SEGMENTATION_UPLOAD,
+        "photo-scan",
+        _("Draw and upload segmentations"),
+        _("Your masks are checked against the series."),
+    ),
+    Step(
+        "registry:subjects",
+        P.RECORD_VERIFY,
+        "clipboard-check",
+        _("Review the records"),
+        _("Compare the entries with the source."),
+    ),
+    Step(
+        "analytics:datasets",
+        P.DATASET_LOCK,
+        "lock",
+        _("Lock a dataset"),
+        _("See what is missing, then sign with your password."),
+    ),
+    Step(
+        "analytics:evaluations",
+        P.EVALUATION_RUN,
+        "refresh",
+        _("Re-evaluate the models"),
+        _("On the last locked dataset, with progress and comparison."),
+    ),
+    Step(
+        "analytics:evaluations",
+        P.EVALUATION_VIEW,
+        "report-analytics",
+        _("Read the evaluation reports"),
+        _("Every number names the dataset it comes from."),
+    ),
+    Step(
+        "registry:audit",
+        P.AUDIT_EXPORT,
+        "download",
+        _("Export the audit trail"),
+        _("One line per changed value, as CSV."),
+    ),
+)
+
+
+def next_steps(user: User, study: Study) -> list[dict[str, Any]]:
+    """The steps open to `user`, each with its address; steps of apps without that page are left out."""
+    held = rights(user, study=study)
+    found = []
+    for step in STEPS:
+        url = url_or_none(step.url_name, study.code) if step.needs in held else None
+        if url:
+            found.append({"url": url, "icon": step.icon, "label": step.label, "why": step.why})
+    return found
