@@ -42,7 +42,16 @@ PR_SET_PDEATHSIG = 1
 
 # These read files or code only; starting a database for them would cost a second each.
 WITHOUT_SERVERS = frozenset(
-    "help version collectstatic compilemessages extract_radiomics evaluate_predictions survival clinical_scores".split()
+    [
+        "help",
+        "version",
+        "collectstatic",
+        "compilemessages",
+        "extract_radiomics",
+        "evaluate_predictions",
+        "survival",
+        "clinical_scores",
+    ]
 )
 
 
@@ -71,7 +80,7 @@ def environment(argv: list[str]) -> Iterator[None]:
     """Set what settings read for the command in `argv`, starting servers only where none are configured."""
     command = argv[1] if len(argv) > 1 else "help"
     load_secrets()
-    if os.environ.get("DATABASE_URL"):
+    if os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"):
         yield
     elif command in WITHOUT_SERVERS or "--help" in argv:
         placeholder = Servers(0, 0, dict.fromkeys(("lobule_app", "lobule_owner", "valkey"), "none"))
@@ -112,7 +121,7 @@ def running(folder: Path, *, durable: bool = True) -> Iterator[Servers]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as lock:
         if not _try_lock(lock.fileno()):
-            yield _wait_for_state(folder)
+            yield attached(folder)
             return
         state = folder / "servers.json"
         state.unlink(missing_ok=True)
@@ -137,8 +146,28 @@ def create_database(servers: Servers, name: str, *, template: str = "template1")
         return
     arguments = [f"-v{role}_password={servers.passwords[f'lobule_{role}']}" for role in ("owner", "app")]
     url = servers.database_url("postgres", name)
-    command = [POSTGRES_BIN_PATH / "psql", "-qX", "-v", "ON_ERROR_STOP=1", *arguments, "-f", ROOT / "deploy/roles.sql", url]
+    command = [
+        POSTGRES_BIN_PATH / "psql",
+        "-qX",
+        "-v",
+        "ON_ERROR_STOP=1",
+        *arguments,
+        "-f",
+        ROOT / "deploy/roles.sql",
+        url,
+    ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def attached(folder: Path) -> Servers:
+    """The servers another program runs on `folder`; it may still be starting them."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            state = json.loads((folder / "servers.json").read_text())
+            return Servers(state["postgres"], state["valkey"], _passwords(folder))
+        time.sleep(0.1)
+    raise ServersUnavailable(f"Another program holds {folder / 'lock'} but its servers don't answer; stop it first.")
 
 
 @contextlib.contextmanager
@@ -309,17 +338,6 @@ def _passwords(folder: Path) -> dict[str, str]:
         _write_private(path, json.dumps({role: secrets.token_hex(16) for role in roles}))
     passwords: dict[str, str] = json.loads(path.read_text())
     return passwords
-
-
-def _wait_for_state(folder: Path) -> Servers:
-    """The servers another program runs on `folder`; it may still be starting them."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-            state = json.loads((folder / "servers.json").read_text())
-            return Servers(state["postgres"], state["valkey"], _passwords(folder))
-        time.sleep(0.1)
-    raise ServersUnavailable(f"Another program holds {folder / 'lock'} but its servers don't answer; stop it first.")
 
 
 def _try_lock(descriptor: int) -> bool:
