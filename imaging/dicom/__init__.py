@@ -1,0 +1,1 @@
+"""DICOM without Django: guard, de-identify, sort into volumes, classify, read segmentations."""

@@ -1,0 +1,6 @@
+"""The doors of this app."""
+
+from django.urls import URLPattern
+
+app_name = "imaging"
+urlpatterns: list[URLPattern] = []
