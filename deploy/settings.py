@@ -150,7 +150,7 @@ LOGIN_REDIRECT_URL = "registry:studies"
 LOGOUT_REDIRECT_URL = "registry:sign-in"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
-AXES_LOCKOUT_PARAMETERS = ["username"]
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_LOCKOUT_TEMPLATE = "registry/locked_out.html"
 AXES_VERBOSE = False
 

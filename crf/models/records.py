@@ -1,0 +1,109 @@
+"""Records: one form of one subject at one event, and the guarantee that no change escapes the audit trail.
+
+The guarantee is the database's (DESIGN §5): a trigger on both tables computes the digest from the content and
+asks for revision = old + 1; the record's (id, revision, digest) is a deferred foreign key to its history row,
+so that a transaction with a change but no history of the same content can't commit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pgtrigger
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from crf.models.builds import StudyBuild
+from registry import audit
+from registry.models import ScopedAudited
+
+DIGEST = (
+    "NEW.digest := crf_record_digest(NEW.subject_id, NEW.visit_id, NEW.form, NEW.repeat, NEW.build_id, "
+    "NEW.status, NEW.revision, NEW.data, NEW.comments);"
+)
+
+
+class RecordHistory(audit.AuditedRecords):
+    """History whose digest the database computes from what the history row itself holds."""
+
+    def get_meta_options(self, model: type[models.Model]) -> dict[str, Any]:
+        options = super().get_meta_options(model)
+        digest = pgtrigger.Trigger(
+            name="digest", when=pgtrigger.Before, operation=pgtrigger.Insert, func=f"{DIGEST} RETURN NEW;"
+        )
+        return options | {"triggers": [*options["triggers"], digest]}
+
+
+class Record(audit.Audited):
+    """The answers of one form: `data` is {item: value}, `comments` is {item: why a soft finding stands}."""
+
+    STUDY_PATH, SITE_PATH = "subject__study", "subject__site"
+
+    class Status(models.TextChoices):
+        IN_PROGRESS = "in_progress", _("in progress")
+        COMPLETE = "complete", _("complete")
+        VERIFIED = "verified", _("verified")
+        SIGNED = "signed", _("signed")
+        LOCKED = "locked", _("locked")
+
+    subject = models.ForeignKey("registry.Subject", on_delete=models.PROTECT, related_name="records")
+    visit = models.ForeignKey("registry.Visit", on_delete=models.PROTECT, related_name="records")
+    form = models.CharField(_("form"), max_length=40)
+    repeat = models.PositiveIntegerField(default=1)
+    build = models.ForeignKey(StudyBuild, on_delete=models.PROTECT, related_name="records")
+    data = models.JSONField(default=dict)
+    comments = models.JSONField(default=dict)
+    status = models.CharField(max_length=12, choices=Status.choices, default=Status.IN_PROGRESS)
+    revision = models.PositiveIntegerField(default=0)
+    digest = models.CharField(max_length=64, editable=False)
+    history = RecordHistory(bases=[audit.AuditedHistory], **audit.HISTORY_OPTIONS)
+
+    objects = ScopedAudited.as_manager()
+
+    class Meta:
+        ordering = ["subject", "visit", "form", "repeat"]
+        verbose_name = _("record")
+        constraints = [models.UniqueConstraint(name="record_exists_once", fields=["visit", "form", "repeat"])]
+        triggers = [
+            *audit.never_deleted(),
+            pgtrigger.Trigger(
+                name="revision_and_digest",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                declare=[("expected", "integer")],
+                func=(
+                    "expected := CASE WHEN TG_OP = 'INSERT' THEN 1 ELSE OLD.revision + 1 END;"
+                    "IF NEW.revision IS DISTINCT FROM expected THEN"
+                    " RAISE EXCEPTION 'crf_record %: revision must be % (got %): every change is a revision',"
+                    " NEW.id, expected, NEW.revision; END IF;" + DIGEST + " RETURN NEW;"
+                ),
+            ),
+            pgtrigger.Trigger(
+                name="locked_stays",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(old__status="locked"),
+                func=(
+                    "IF NEW.data IS DISTINCT FROM OLD.data OR NEW.comments IS DISTINCT FROM OLD.comments"
+                    " OR NEW.build_id IS DISTINCT FROM OLD.build_id OR NEW.visit_id IS DISTINCT FROM OLD.visit_id THEN"
+                    " RAISE EXCEPTION 'crf_record % is locked: unlock it first', OLD.id; END IF; RETURN NEW;"
+                ),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject_id} {self.form}/{self.repeat} r{self.revision}"
+
+    @property
+    def study_id(self) -> int:
+        return self.subject.study_id
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Save as the next revision; the digest is the database's and is read back."""
+        self.revision += 1
+        try:
+            super().save(*args, **options)
+        except BaseException:
+            self.revision -= 1
+            raise
+        self.digest = type(self).objects.values_list("digest", flat=True).get(pk=self.pk)

@@ -1,0 +1,18 @@
+"""Names the door of every request, for the audit trail."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+from registry import audit
+
+
+class AttributeRequest:
+    """Everything written while a request is served carries its source (`web` or `api`) and one request id."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with audit.request(source="api" if request.path.startswith("/api/") else "web"):
+            return self.get_response(request)

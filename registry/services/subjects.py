@@ -1,0 +1,71 @@
+"""Enrol subjects and end their participation."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db.models import Max
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from registry import audit
+from registry.models import Group, Site, Subject, User
+from registry.permissions import Permission, authorise
+from registry.services import identities
+
+
+class EnrolmentRefused(ValueError):
+    """The subject can't be enrolled; the message says why and what to do."""
+
+
+def enrol(
+    *,
+    site: Site,
+    group: Group | None,
+    enrolled_on: dt.date,
+    name: str = "",
+    hospital_number: str = "",
+    by: User,
+) -> Subject:
+    """Enrol the next subject of the site; the number is automatic. The identity, if given, is stored encrypted.
+
+    Raises EnrolmentRefused for a date in the future, a group of another study or a person who is in the study.
+    """
+    authorise(by, Permission.SUBJECT_ENROL, site=site)
+    if enrolled_on > timezone.localdate():
+        raise EnrolmentRefused(_("The enrolment date lies in the future; check it."))
+    if group and group.study_id != site.study_id:
+        raise EnrolmentRefused(_("The group belongs to another study; choose one of this study."))
+    with audit.change(by=by):
+        # The lock on the site makes the next number its own, also when two coordinators enrol at once.
+        Site.objects.select_for_update().get(pk=site.pk)
+        known = identities.find(site=site, hospital_number=hospital_number)
+        if known:
+            raise EnrolmentRefused(
+                _("This hospital number is already in the study, as subject %(number)s.") % {"number": known.number}
+            )
+        sequence = (site.subjects.aggregate(last=Max("sequence"))["last"] or 0) + 1
+        subject = Subject(
+            study=site.study,
+            site=site,
+            group=group,
+            sequence=sequence,
+            number=site.study.subject_number.format(site=site.code, sequence=sequence),
+            enrolled_on=enrolled_on,
+        )
+        subject.save()
+        if name or hospital_number:
+            identities.store(subject=subject, name=name, hospital_number=hospital_number, by=by)
+    return subject
+
+
+def withdraw(*, subject: Subject, reason: str, by: User) -> Subject:
+    """Mark the subject withdrawn; nothing is deleted."""
+    authorise(by, Permission.SUBJECT_ENROL, subject=subject)
+    if not reason.strip():
+        raise ValueError(_("A withdrawal needs a reason."))
+    with audit.change(by=by, reason=reason):
+        subject.status = Subject.Status.WITHDRAWN
+        subject.status_reason = reason
+        subject.save()
+    return subject
