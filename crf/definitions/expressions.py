@@ -1,0 +1,348 @@
+"""CEL with the null that clinical data needs: what is unknown stays unknown unless logic can decide without it.
+
+The text is tokenised once, names become flat variables and whole numbers become decimals (CEL refuses int * double),
+then the `cel` package compiles it. A name without a value is left out of the evaluation; CEL's own rules then give
+three-valued logic: `unknown || true` is true, `unknown && false` is false, anything else that needs it is None.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import cel
+
+from .functions import ARITY, FUNCTIONS
+
+MAX_LENGTH = 2000  # an expression of 20,000 additions overflows the parser's stack and kills the process
+MAX_DEPTH = 40
+METHODS = frozenset({"startsWith", "endsWith", "contains", "matches"})
+KEYWORDS = frozenset({"true", "false", "in"})
+# Segments in a name, by its first: forms.DM.sex, events.D180.LABP.platelets, subject.enrolled_on.
+ROOTS = {"forms": 3, "events": 4, "subject": 2, "visit": 2, "today": 1}
+FACTS = {
+    "subject": frozenset({"enrolled_on", "site", "group", "number"}),
+    "visit": frozenset({"event", "repeat", "date"}),
+}
+
+TOKEN = re.compile(
+    r"""(?P<space>\s+|//[^\n]*)
+    |(?P<string>[rR]?(?:'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"))
+    |(?P<number>(?:\d+\.\d+|\.\d+|\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+    |(?P<name>[A-Za-z_]\w*)
+    |(?P<op>&&|\|\||==|!=|<=|>=|[-+*/%<>!?:.,()\[\]])""",
+    re.VERBOSE | re.ASCII,
+)
+PARTIAL_DATE = re.compile(r"\d{4}-(?:UK|\d\d)-UK$")
+
+
+class BadExpression(ValueError):
+    """An expression that cannot be compiled, with the reason in both languages."""
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(en)
+        self.zh = zh
+        self.en = en
+
+
+class ExpressionFailed(RuntimeError):
+    """An expression whose values are all given and which still has no meaning, such as 'A' + 1."""
+
+
+@dataclass(frozen=True)
+class Token:
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A string that an expression compares a name with: `aetiology == 'HBV'`, `x in ['A', 'B']`, `'A' in x`."""
+
+    name: str
+    text: str
+
+
+@dataclass
+class _Translation:
+    names: list[str] = field(default_factory=list)
+    functions: set[str] = field(default_factory=set)
+    literals: list[Literal] = field(default_factory=list)
+    flags: dict[str, tuple[Callable[[Any], bool], str]] = field(default_factory=dict)
+
+    def flag(self, test: Callable[[Any], bool], name: str) -> str:
+        """A boolean variable that says whether `name` passes `test`."""
+        variable = f"{test.__name__}__{_flat(name)}"
+        self.flags[variable] = (test, name)
+        return variable
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A compiled expression: the dotted `names` it reads and the strings it compares them with."""
+
+    source: str
+    names: tuple[str, ...]
+    functions: tuple[str, ...]
+    literals: tuple[Literal, ...]
+    flags: tuple[tuple[str, Callable[[Any], bool], str], ...]
+    program: Any
+
+    def evaluate(self, lookup: Callable[[str], Any]) -> Any:
+        """The value, or None when it depends on something unknown. `lookup` gives the stored value of a name."""
+        variables: dict[str, Any] = {name: FUNCTIONS[name] for name in self.functions}
+        values = {name: lookup(name) for name in self.names}
+        complete = True
+        for name, value in values.items():
+            if is_known(value):
+                variables[_flat(name)] = _as_cel(value)
+            else:
+                complete = False
+        for variable, test, name in self.flags:
+            variables[variable] = test(values[name])
+        return self._run(variables, complete)
+
+    def _run(self, variables: dict[str, Any], complete: bool) -> Any:
+        try:
+            result = self.program.execute(variables)
+        except (RuntimeError, TypeError, KeyError, ArithmeticError, ValueError) as error:
+            if complete and "NoValue" not in str(error):
+                raise ExpressionFailed(f"{self.source}: {str(error).splitlines()[0]}") from error
+            return None
+        return None if isinstance(result, float) and not math.isfinite(result) else result
+
+
+def is_given(value: Any) -> bool:
+    """True for an answer; not for an empty one, nor for 'not done', 'unknown' or 'not applicable'."""
+    return value not in (None, "", [], ()) and not isinstance(value, dict)
+
+
+def is_known(value: Any) -> bool:
+    """True when an expression can calculate with the value: given, and not a partial date."""
+    return is_given(value) and not (isinstance(value, str) and PARTIAL_DATE.match(value))
+
+
+def _as_cel(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+@functools.lru_cache(maxsize=16384)
+def compile_expression(source: str) -> Expression:
+    """Compile once; BadExpression says what is wrong and what may stand there."""
+    if len(source) > MAX_LENGTH:
+        raise BadExpression(f"表达式超过{MAX_LENGTH}个字符,请拆分", f"longer than {MAX_LENGTH} characters; split it")
+    found = _Translation()
+    text = _Translator(_tokens(source), found).whole()
+    try:
+        program = cel.compile(text)
+    except ValueError as error:
+        where = re.search(r"ERROR: <input>:\d+:\d+: (.*)", str(error))
+        reason = where.group(1).split(" expecting ")[0] if where else "syntax error"
+        raise BadExpression(f"表达式语法错误:{reason}", f"syntax error: {reason}") from error
+    names, literals = tuple(dict.fromkeys(found.names)), tuple(dict.fromkeys(found.literals))
+    flags = tuple((variable, test, name) for variable, (test, name) in found.flags.items())
+    return Expression(source, names, tuple(sorted(found.functions)), literals, flags, program)
+
+
+def evaluate_expression(source: str, values: Mapping[str, Any]) -> Any:
+    """Evaluate against dotted names in `values`; for tests, endpoints and the command line."""
+    return compile_expression(source).evaluate(values.get)
+
+
+def _tokens(source: str) -> list[Token]:
+    tokens, at = [], 0
+    while at < len(source):
+        match = TOKEN.match(source, at)
+        if match is None:
+            bad = source[at : at + 12]
+            raise BadExpression(f"在“{bad}”处不能识别", f"cannot read {bad!r}")
+        if match.lastgroup and match.lastgroup != "space":
+            tokens.append(Token(match.lastgroup, match.group()))
+        at = match.end()
+    return tokens
+
+
+@functools.cache
+def _flat(name: str) -> str:
+    """A dotted name as one variable; the prefix keeps an item called `albi` apart from the function."""
+    return "x__" + name.replace(".", "__")
+
+
+class _Translator:
+    """One pass over the tokens: our names and functions in, CEL text out."""
+
+    def __init__(self, tokens: list[Token], found: _Translation) -> None:
+        self.tokens = tokens
+        self.found = found
+        self.at = 0
+        self.depth = 0
+
+    def whole(self) -> str:
+        text = self.until(())
+        if self.at < len(self.tokens):
+            raise BadExpression("括号不配对", f"unmatched {self.tokens[self.at].text!r}")
+        if not text:
+            raise BadExpression("表达式为空", "the expression is empty")
+        return text
+
+    def peek(self, ahead: int = 0) -> Token:
+        index = self.at + ahead
+        return self.tokens[index] if 0 <= index < len(self.tokens) else Token("end", "")
+
+    def until(self, closers: tuple[str, ...]) -> str:
+        """Translate up to a closer at this depth, which is left standing."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise BadExpression("括号嵌套过深", f"more than {MAX_DEPTH} levels of brackets")
+        parts: list[str] = []
+        while self.peek().kind != "end" and self.peek().text not in (*closers, ")", "]"):
+            parts.append(self.one())
+        self.depth -= 1
+        return " ".join(parts)
+
+    def one(self) -> str:
+        token = self.peek()
+        if token.kind == "name" and token.text not in KEYWORDS:
+            return self.named()
+        self.at += 1
+        if token.kind == "number":
+            return token.text if re.search(r"[.eE]", token.text) else f"{token.text}.0"
+        if token.text in ("(", "["):
+            closer = ")" if token.text == "(" else "]"
+            arguments = self.arguments(closer)
+            return token.text + ", ".join(arguments) + closer
+        if token.text == ".":
+            return self.method()
+        if token.text == "%":
+            raise BadExpression("不支持 %;请用 x - floor(x / n) * n", "% is not offered; use x - floor(x / n) * n")
+        if token.kind == "string":
+            self.literal_before_name(token)
+        return token.text
+
+    def arguments(self, closer: str) -> list[str]:
+        """Comma-separated parts up to `closer`, which is consumed."""
+        parts: list[str] = []
+        while self.peek().text != closer:
+            parts.append(self.until((",", closer)))
+            if self.peek().text == ",":
+                self.at += 1
+            elif self.peek().text != closer:
+                raise BadExpression(f"缺少“{closer}”", f"{closer!r} is missing")
+        self.at += 1
+        return parts
+
+    def method(self) -> str:
+        name = self.peek().text
+        if name not in METHODS or self.peek(1).text != "(":
+            known = ", ".join(sorted(METHODS))
+            raise BadExpression(f"“.{name}”不可用;可用:{known}", f".{name} is not offered; there are {known}")
+        self.at += 2
+        return f".{name}({', '.join(self.arguments(')'))})"
+
+    def named(self) -> str:
+        word = self.peek().text
+        if self.peek(1).text == "(" and word not in ROOTS:
+            return self.call(word)
+        if word == "null":
+            raise BadExpression("不用 null;请用 given(x) 或 !given(x)", "null is not used; write given(x) or !given(x)")
+        name = self.path()
+        self.found.names.append(name)
+        self.literals_after_name(name)
+        return _flat(name)
+
+    def path(self) -> str:
+        """Consume a dotted name; its first word says how many segments it has."""
+        root = self.peek().text
+        segments = [root]
+        self.at += 1
+        for _ in range(ROOTS.get(root, 1) - 1):
+            if self.peek().text != "." or self.peek(1).kind != "name":
+                raise BadExpression(f"“{'.'.join(segments)}”不完整", f"{'.'.join(segments)} is not a whole name")
+            segments.append(self.peek(1).text)
+            self.at += 2
+        if root in FACTS and segments[1] not in FACTS[root]:
+            known = ", ".join(sorted(FACTS[root]))
+            raise BadExpression(f"{root}没有“{segments[1]}”;可用:{known}", f"{root} has {known}, not {segments[1]}")
+        return ".".join(segments)
+
+    def call(self, function: str) -> str:
+        if function not in ARITY:
+            hint = "given(x)" if function == "has" else "count(x)" if function == "size" else ", ".join(sorted(ARITY))
+            raise BadExpression(f"没有函数{function};可用:{hint}", f"no function {function}; use {hint}")
+        self.at += 2
+        if function == "given":
+            return self.given()
+        if function == "coalesce":
+            return self.coalesce()
+        arguments = self.arguments(")")
+        _check_arity(function, len(arguments))
+        if function != "string":
+            self.found.functions.add(function)
+        return f"{function}({', '.join(arguments)})"
+
+    def given(self) -> str:
+        if self.peek().kind != "name" or self.peek().text in KEYWORDS:
+            raise BadExpression("given() 里写一个条目名", "given() takes the name of one item")
+        name = self.path()
+        self.found.names.append(name)
+        if self.peek().text != ")":
+            raise BadExpression("given() 里写一个条目名", "given() takes the name of one item")
+        self.at += 1
+        return self.found.flag(is_given, name)
+
+    def coalesce(self) -> str:
+        """coalesce(a, b): a where all that it reads is known, else b."""
+        choices: list[tuple[str, list[str]]] = []
+        while True:
+            before = len(self.found.names)
+            text = self.until((",",))
+            choices.append((text, self.found.names[before:]))
+            closer = self.peek().text
+            self.at += 1
+            if closer != ",":
+                break
+        if closer != ")":
+            raise BadExpression("缺少“)”", "')' is missing")
+        _check_arity("coalesce", len(choices))
+        result = choices[-1][0]
+        for text, names in reversed(choices[:-1]):
+            known = " && ".join(self.found.flag(is_known, name) for name in names) or "true"
+            result = f"({known} ? ({text}) : ({result}))"
+        return result
+
+    def literals_after_name(self, name: str) -> None:
+        """Note `name == 'X'` and `name in ['X', 'Y']`, so that a misspelt code is found at load."""
+        operator, ahead = self.peek().text, 1
+        if operator in ("==", "!=") and self.peek(1).kind == "string":
+            self.found.literals.append(Literal(name, _unquote(self.peek(1).text)))
+        elif operator == "in" and self.peek(1).text == "[":
+            while self.peek(ahead).kind in ("string", "op") and self.peek(ahead).text != "]":
+                ahead += 1
+                if self.peek(ahead).kind == "string":
+                    self.found.literals.append(Literal(name, _unquote(self.peek(ahead).text)))
+
+    def literal_before_name(self, token: Token) -> None:
+        """Note `'X' == name` and `'X' in name`; the string itself is already consumed."""
+        operator, root = self.peek().text, self.peek(1)
+        if operator in ("==", "!=", "in") and root.kind == "name" and self.peek(2).text != "(":
+            here = self.at
+            self.at += 1
+            self.found.literals.append(Literal(self.path(), _unquote(token.text)))
+            self.at = here
+
+
+def _unquote(text: str) -> str:
+    return text.lstrip("rR")[1:-1]
+
+
+def _check_arity(function: str, count: int) -> None:
+    least, most = ARITY[function]
+    if count < least or (most is not None and count > most):
+        wanted = str(least) if most == least else f"{least}-{most}" if most else f">= {least}"
+        raise BadExpression(
+            f"{function}() 需要{wanted}个参数,这里有{count}个", f"{function}() takes {wanted} arguments, not {count}"
+        )

@@ -1,0 +1,354 @@
+"""A study build is a value: events, forms, items and code lists, frozen, with one canonical JSON and its hash."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from .expressions import compile_expression
+from .order import dependency_order
+
+Origin = Literal["protocol", "standard", "assumed"]
+ItemType = Literal[
+    "text", "integer", "decimal", "date", "time", "datetime", "choice", "choices", "derived", "label"
+]  # fmt: skip
+ValueType = Literal["text", "integer", "decimal", "date", "choice"]
+Severity = Literal["hard", "soft"]
+NUMERIC = ("integer", "decimal")
+
+# Words that CEL keeps for itself, and the roots of the names that PLAN gives expressions.
+RESERVED = frozenset(
+    [
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "false",
+        "for",
+        "function",
+        "if",
+        "import",
+        "in",
+        "let",
+        "loop",
+        "null",
+        "package",
+        "namespace",
+        "return",
+        "true",
+        "var",
+        "void",
+        "while",
+        "bool",
+        "bytes",
+        "double",
+        "dyn",
+        "duration",
+        "int",
+        "list",
+        "map",
+        "string",
+        "timestamp",
+        "type",
+        "uint",
+        "forms",
+        "events",
+        "subject",
+        "visit",
+        "today",
+    ]
+)
+
+
+def _not_reserved(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError(f"{name!r} is a word of the expression language; choose another name")
+    return name
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$"), AfterValidator(_not_reserved)]
+Oid = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,39}$")]
+Code = Annotated[str, StringConstraints(pattern=r"^[^\s{}][^{}]{0,63}$", strip_whitespace=True)]
+Expression = Annotated[str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True)]
+Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$")]
+
+
+class Part(BaseModel):
+    """Base of every piece of a definition: frozen, and deaf to keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class Text(Part):
+    """One text in the two languages of the product; both are required."""
+
+    zh: str = Field(min_length=1)
+    en: str = Field(min_length=1)
+
+    def of(self, language: str) -> str:
+        """The text for a Django language code such as `zh-hans` or `en`."""
+        return self.zh if language.lower().startswith("zh") else self.en
+
+
+class Choice(Part):
+    code: Code
+    label: Text
+    cdisc: str | None = None
+
+
+class Codelist(Part):
+    name: Text
+    choices: tuple[Choice, ...] = Field(min_length=1)
+    cdisc: str | None = None
+    origin: Origin | None = None
+
+    def codes(self) -> list[str]:
+        return [choice.code for choice in self.choices]
+
+    def choice(self, code: str) -> Choice | None:
+        return next((choice for choice in self.choices if choice.code == code), None)
+
+
+Range = Annotated[tuple[float | None, float | None], Field(description="[lowest, highest]; null = open")]
+
+
+class Item(Part):
+    """One question of a form, or a value derived from others."""
+
+    name: Name
+    type: ItemType
+    label: Text
+    help: Text | None = None
+    unit: str | None = None
+    precision: int | None = Field(default=None, ge=0, le=10)
+    codelist: str | None = None
+    required: bool | Expression = False
+    show_if: Expression | None = None
+    range: Range | None = None
+    soft_range: Range | None = None
+    derive: Expression | None = None
+    value_type: ValueType | None = None
+    max_length: int | None = Field(default=None, ge=1, le=20000)
+    cdisc: str | None = None
+    role: Literal["identifier", "predictor", "outcome", "time", "none"] = "none"
+    blinded: bool = False
+    origin: Origin | None = None
+
+    @property
+    def value_kind(self) -> str:
+        """The type of the stored value: `value_type` of a derived item, else `type`."""
+        return self.value_type or self.type if self.type == "derived" else self.type
+
+    @property
+    def is_entered(self) -> bool:
+        """True where a person answers; labels and derived items are not entered."""
+        return self.type not in ("derived", "label")
+
+
+class Section(Part):
+    name: Text
+    help: Text | None = None
+    show_if: Expression | None = None
+    items: tuple[Item, ...] = Field(min_length=1)
+
+
+class Check(Part):
+    """A rule between items: when `require` is false, a finding on `items`."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,39}$")]
+    items: tuple[str, ...] = Field(min_length=1)
+    require: Expression
+    severity: Severity = "soft"
+    message: Text
+    origin: Origin | None = None
+
+
+class Form(Part):
+    oid: Oid
+    name: Text
+    help: Text | None = None
+    repeating: bool = False
+    sections: tuple[Section, ...] = Field(min_length=1)
+    checks: tuple[Check, ...] = ()
+    origin: Origin | None = None
+
+    @functools.cached_property
+    def items(self) -> dict[str, Item]:
+        """Items by name, in the order of the form."""
+        return {item.name: item for section in self.sections for item in section.items}
+
+    @functools.cached_property
+    def conditions(self) -> dict[str, tuple[str, ...]]:
+        """By item, the expressions that must all be true for it to be shown: its section's and its own."""
+        return {
+            item.name: tuple(text for text in (section.show_if, item.show_if) if text)
+            for section in self.sections
+            for item in section.items
+        }
+
+    def needs(self, item: Item) -> list[str]:
+        """The names that an item's visibility and derivation read, dotted where they are not of this form."""
+        texts = [*self.conditions[item.name], *([item.derive] if item.derive else [])]
+        return [name for text in texts for name in compile_expression(text).names]
+
+    @functools.cached_property
+    def order(self) -> tuple[str, ...]:
+        """Items in the order in which they can be evaluated."""
+        return tuple(dependency_order({name: self.needs(item) for name, item in self.items.items()}))
+
+    def item(self, name: str) -> Item:
+        try:
+            return self.items[name]
+        except KeyError:
+            raise NotInDefinition(f"form {self.oid} has no item {name}") from None
+
+
+class Event(Part):
+    """A planned visit, a visit that may repeat, or a log without a date such as adverse events."""
+
+    oid: Oid
+    name: Text
+    kind: Literal["scheduled", "repeating", "log"] = "scheduled"
+    anchor: str | None = None
+    day: int | None = Field(default=None, ge=-3660, le=36600)
+    window: tuple[int, int] | None = None
+    every: int | None = Field(default=None, ge=1, le=3660, description="days between repeats")
+    forms: tuple[str, ...] = Field(min_length=1)
+    optional: bool = False
+    groups: tuple[str, ...] = ()
+    origin: Origin | None = None
+
+    @model_validator(mode="after")
+    def _dates_belong_to_planned_events(self) -> Event:
+        if self.kind == "scheduled" and (self.anchor is None or self.day is None):
+            raise ValueError("a scheduled event needs `anchor` and `day`")
+        if self.kind == "log" and (self.day is not None or self.window or self.anchor):
+            raise ValueError("a log has no date: leave out `anchor`, `day` and `window`")
+        if self.window and self.window[0] > self.window[1]:
+            raise ValueError("`window` runs from the earlier to the later day, such as [-7, 7]")
+        return self
+
+
+class Site(Part):
+    code: Code
+    name: Text
+    target: int | None = Field(default=None, ge=0)
+    origin: Origin | None = None
+    coordinating: bool = False
+
+
+class Group(Part):
+    code: Oid
+    name: Text
+    target: int | None = Field(default=None, ge=0)
+    origin: Origin | None = None
+
+
+class Named(Part):
+    code: str = Field(min_length=1)
+    name: Text
+    required: bool = False
+    origin: Origin | None = None
+
+
+class Imaging(Part):
+    modality: str
+    sequences: tuple[Named, ...] = ()
+    rois: tuple[Named, ...] = ()
+    readers: int = Field(default=1, ge=1)
+    event: str | None = None
+    origin: Origin | None = None
+
+
+class StudyDefinition(Part):
+    """One version of a study, complete: what a build stores and everything else reads."""
+
+    code: Oid
+    version: Version
+    title: Text
+    short_title: Text | None = None
+    registration_number: str = ""
+    protocol: dict[str, Any] = Field(default_factory=dict)
+    subject_number: str = "{site}-{sequence:04d}"
+    synthetic: bool = False
+    sites: tuple[Site, ...] = Field(min_length=1)
+    groups: tuple[Group, ...] = ()
+    events: tuple[Event, ...] = Field(min_length=1)
+    forms: tuple[Form, ...] = Field(min_length=1)
+    codelists: dict[str, Codelist] = Field(default_factory=dict)
+    imaging: Imaging | None = None
+
+    @functools.cached_property
+    def _forms(self) -> dict[str, Form]:
+        return {form.oid: form for form in self.forms}
+
+    def form(self, oid: str) -> Form:
+        try:
+            return self._forms[oid]
+        except KeyError:
+            raise NotInDefinition(f"study {self.code} {self.version} has no form {oid}") from None
+
+    def event(self, oid: str) -> Event:
+        for event in self.events:
+            if event.oid == oid:
+                return event
+        raise NotInDefinition(f"study {self.code} {self.version} has no event {oid}")
+
+    def codelist(self, item: Item) -> Codelist | None:
+        return self.codelists.get(item.codelist) if item.codelist else None
+
+    def items(self) -> Iterator[tuple[Form, Item]]:
+        for form in self.forms:
+            for item in form.items.values():
+                yield form, item
+
+    def canonical_json(self) -> str:
+        """The same definition gives the same text: sorted keys, no spaces, no unset values."""
+        return canonical(self.model_dump(mode="json", exclude_defaults=True))
+
+    def sha256(self) -> str:
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+    @classmethod
+    def from_json(cls, stored: str | dict[str, Any]) -> StudyDefinition:
+        """Read a stored build again; it was checked when it was published."""
+        return cls.model_validate(json.loads(stored) if isinstance(stored, str) else stored)
+
+
+class NotInDefinition(LookupError):
+    """A form, event or item that the study's definition does not have."""
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces; a whole float is written as an integer, so JSONB cannot change the text."""
+    return json.dumps(_whole(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(inner) for inner in value]
+    return value
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the files of a study folder, for editors: study, form and code list."""
+    defs = StudyDefinition.model_json_schema()
+    return {
+        "study.yaml": defs,
+        "forms/*.yaml": Form.model_json_schema(),
+        "codelists.yaml": {
+            "type": "object",
+            "additionalProperties": Codelist.model_json_schema(),
+        },
+    }
