@@ -1,0 +1,1 @@
+"""Statistics of prediction and survival: arrays in, frozen results out, no Django."""
