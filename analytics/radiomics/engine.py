@@ -15,8 +15,8 @@ from radiomics import firstorder, glcm, gldm, glrlm, glszm, imageoperations, ngt
 from analytics.radiomics import filters
 from analytics.radiomics.digests import engine_version, feature_key, image_digest, mask_digest
 from analytics.radiomics.reasons import NotExtractable
-from analytics.radiomics.regions import Box, check_extent, check_image, image_like, region_of
-from analytics.radiomics.settings import Parameters
+from analytics.radiomics.regions import Box, check_extent, check_image, grid_shift, image_like, region_of
+from analytics.radiomics.settings import Filters, Parameters
 
 radiomics.setVerbosity(60)  # it would print a line per feature; failures are kept with their reason instead
 
@@ -37,9 +37,16 @@ class Measured:
     image: sitk.Image
     whole: np.ndarray  # the region as segmented: shape
     region: np.ndarray  # the part within the intensity range: everything else
+    wide: sitk.Image  # the same grid, reaching far enough around the region for the filters
+    shift: tuple[int, ...] = (0, 0, 0)  # of `image` within `wide`
     values: dict[str, float] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+
+    def seen_by(self, chosen: filters.Filter) -> tuple[sitk.Image, Box]:
+        """The image that this filter takes, and where the region's box lies in it."""
+        box = Box.around(self.region)
+        return (self.image, box) if isinstance(chosen, filters.Original) else (self.wide, box.moved(self.shift))
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,8 @@ def _shares_bins(base: type) -> type:
         self.coefficients |= {"grayLevels": bins.levels, "Ng": int(bins.levels[-1])}
         return bins.matrix
 
-    return type(base.__name__, (base,), {"_applyBinning": apply_binning})
+    # Its own module name: the class logs there, where PyRadiomics' level applies
+    return type(base.__name__, (base,), {"_applyBinning": apply_binning, "__module__": base.__module__})
 
 
 CLASSES = {
@@ -119,18 +127,23 @@ def normalised(image: sitk.Image, parameters: Parameters) -> sitk.Image:
     return imageoperations.normalizeImage(image, **parameters.engine_settings())
 
 
-def prepared(image: sitk.Image, mask: sitk.Image, parameters: Parameters) -> Measured:
+def prepared(source: sitk.Image, mask: sitk.Image, parameters: Parameters) -> Measured:
     """Image and region on the grid to be measured: resampled, then limited to the intensity range."""
     settings = parameters.engine_settings()
+    image = wide = source
     if parameters.resample:
-        image, mask = imageoperations.resampleImage(image, mask, padDistance=_padding(image, parameters), **settings)
+        image, resampled = imageoperations.resampleImage(source, mask, **settings)
+        wide = image
+        if parameters.filters != Filters():
+            wide, _ = imageoperations.resampleImage(source, mask, padDistance=_padding(source, parameters), **settings)
+        mask = resampled  # from the grid with PyRadiomics' own margin: where voxels tie, the margin decides
     whole = sitk.GetArrayFromImage(mask) == 1
     check_extent(whole, parameters.region)
     region = whole
     if parameters.resegment:
         region = _resegmented(image, mask, parameters, settings)
         check_extent(region, parameters.region)
-    return Measured(image, whole, region)
+    return Measured(image, whole, region, wide, grid_shift(image, wide))
 
 
 def measure(regions: list[Measured], parameters: Parameters) -> None:
@@ -139,8 +152,8 @@ def measure(regions: list[Measured], parameters: Parameters) -> None:
         if "shape" in parameters.classes:
             _keep(region, "original", _shape_values(region))
     for chosen in filters.chosen_filters(parameters):
-        for box, sharing in _by_box(chosen, regions).items():
-            _measure_box(chosen, box[1], sharing, parameters)
+        for (_, box), sharing in _by_box(chosen, regions).items():
+            _measure_box(chosen, box, sharing, parameters)
     for region in regions:
         for name in feature_names(parameters):
             if name not in region.values:
@@ -150,28 +163,26 @@ def measure(regions: list[Measured], parameters: Parameters) -> None:
 def _by_box(chosen: filters.Filter, regions: list[Measured]) -> dict[tuple[int, Box], list[Measured]]:
     boxes: dict[tuple[int, Box], list[Measured]] = {}
     for region in regions:
-        box = chosen.box(region.image, Box.around(region.region))
-        boxes.setdefault((id(region.image), box), []).append(region)
+        image, inner = region.seen_by(chosen)
+        boxes.setdefault((id(image), chosen.box(image, inner)), []).append(region)
     return boxes
 
 
 def _measure_box(chosen: filters.Filter, box: Box, sharing: list[Measured], parameters: Parameters) -> None:
     started = time.perf_counter()
-    for name, filtered in chosen.images(sharing[0].image, box):
+    for name, filtered in chosen.images(sharing[0].seen_by(chosen)[0], box):
         sharing[0].seconds += time.perf_counter() - started
         array = sitk.GetArrayViewFromImage(filtered)
         for region in sharing:
             started = time.perf_counter()
-            inner = Box.around(region.region)
-            crop = np.ascontiguousarray(array[inner.within(box).slices])
-            _measure_crop(region, name, image_like(crop, filtered), region.region[inner.slices], parameters)
+            crop = np.ascontiguousarray(array[region.seen_by(chosen)[1].within(box).slices])
+            inside = region.region[Box.around(region.region).slices]
+            _measure_crop(region, name, image_like(crop, filtered), inside, parameters)
             region.seconds += time.perf_counter() - started
         started = time.perf_counter()
 
 
-def _measure_crop(
-    region: Measured, name: str, image: sitk.Image, inside: np.ndarray, parameters: Parameters
-) -> None:
+def _measure_crop(region: Measured, name: str, image: sitk.Image, inside: np.ndarray, parameters: Parameters) -> None:
     array = sitk.GetArrayFromImage(image)
     intensities = array[inside]
     reason = _undefined(intensities, parameters)
@@ -200,11 +211,11 @@ def _undefined(intensities: np.ndarray, parameters: Parameters) -> str | None:
 def discretised(array: np.ndarray, inside: np.ndarray, parameters: Parameters) -> Bins:
     """PyRadiomics' binImage with numpy's minimum and maximum: it walks the voxels in Python, six times an image."""
     intensities = array[inside]
-    if parameters.discretise.bin_count:
-        edges = np.histogram(intensities, parameters.discretise.bin_count)[1]
+    width = parameters.discretise.bin_width
+    if width is None:
+        edges = np.histogram(intensities, parameters.discretise.bin_count or 0)[1]
         edges[-1] += 1  # the maximum belongs to the last bin
     else:
-        width = parameters.discretise.bin_width
         least, greatest = intensities.min(), intensities.max()
         edges = np.arange(least - (least % width), greatest + 2 * width, width)
     matrix = np.zeros(array.shape, dtype=int)
@@ -270,7 +281,7 @@ def _report(region: Measured, digest: str, mask: sitk.Image, parameters: Paramet
         "parameters": parameters.model_dump(mode="json"),
         "parameters_sha256": parameters.sha256(),
         "engine": engine,
-        "crop": f"LoG {filters.LOG_MARGIN} sigma, wavelet its filter length per level, boxes in steps of {filters.SNAP}",
+        "crop": f"LoG {filters.LOG_MARGIN} sigma, wavelet its length per level, in steps of {filters.SNAP} voxels",
         "voxels_measured": int(region.region.sum()),
         "voxels_whole": int(region.whole.sum()),
         "spacing_mm": list(region.image.GetSpacing()),

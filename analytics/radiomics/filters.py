@@ -23,7 +23,9 @@ SNAP = 16  # voxels: two readers' boxes of one lesion usually become the same on
 
 
 class Filter(Protocol):
-    names: tuple[str, ...]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the images it makes, as PyRadiomics calls them."""
 
     def box(self, image: sitk.Image, region: Box) -> Box:
         """What of the image must be seen so that the filtered values inside `region` are right."""

@@ -3,7 +3,7 @@
 REASONS: dict[str, dict[str, str]] = {
     "not_three_dimensional": {
         "zh": "图像必须是三维单通道体数据，实际为 {found}；请先拆分时相或通道",
-        "en": "the image must be one three-dimensional volume of single values, not {found}; split phases or channels first",
+        "en": "the image must be one 3-D volume of single values, not {found}; split phases or channels first",
     },
     "mask_not_three_dimensional": {
         "zh": "掩膜必须是三维单通道体数据，实际为 {found}；请导出单个标签图",
@@ -15,7 +15,7 @@ REASONS: dict[str, dict[str, str]] = {
     },
     "geometry_differs": {
         "zh": "掩膜与图像的空间位置最多相差 {distance} mm（允许 {allowed} mm）；请在该序列上重新勾画或重采样掩膜",
-        "en": "mask and image lie up to {distance} mm apart ({allowed} mm allowed); segment on this series or resample the mask to it",
+        "en": "mask and image lie up to {distance} mm apart ({allowed} mm allowed); segment on this series or resample",
     },
     "empty_mask": {
         "zh": "掩膜为空，没有勾画任何体素；请检查导出的文件",
@@ -43,7 +43,7 @@ REASONS: dict[str, dict[str, str]] = {
     },
     "resegmented_away": {
         "zh": "按灰度范围重新分割后只剩 {voxels} 个体素，至少需要 {least} 个；请检查参数 resegment",
-        "en": "only {voxels} voxel(s) remain within the intensity range, {least} are needed; check the parameter resegment",
+        "en": "only {voxels} voxel(s) remain in the intensity range, {least} are needed; check the parameter resegment",
     },
     # Reasons of single features
     "one_grey_level": {

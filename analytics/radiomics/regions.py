@@ -48,10 +48,13 @@ class Box:
         lower = tuple(max(low, 0) for low in self.lower)
         return Box(lower, tuple(min(high, n) for high, n in zip(self.upper, shape, strict=True)))
 
+    def moved(self, shift: Sequence[int]) -> "Box":
+        lower = tuple(low + s for low, s in zip(self.lower, shift, strict=True))
+        return Box(lower, tuple(high + s for high, s in zip(self.upper, shift, strict=True)))
+
     def within(self, outer: "Box") -> "Box":
         """The same voxels, counted from the corner of `outer`."""
-        lower = tuple(low - o for low, o in zip(self.lower, outer.lower, strict=True))
-        return Box(lower, tuple(high - o for high, o in zip(self.upper, outer.lower, strict=True)))
+        return self.moved([-corner for corner in outer.lower])
 
 
 def image_like(array: np.ndarray, source: sitk.Image) -> sitk.Image:
@@ -110,6 +113,12 @@ def check_geometry(image: sitk.Image, mask: sitk.Image) -> None:
     )
     if distance > allowed:
         raise NotExtractable("geometry_differs", distance=f"{distance:.3g}", allowed=f"{allowed:.3g}")
+
+
+def grid_shift(inner: sitk.Image, outer: sitk.Image) -> tuple[int, ...]:
+    """Where voxel 0 of `inner` lies in `outer`, two crops of one grid; array order."""
+    index = outer.TransformPhysicalPointToContinuousIndex(inner.GetOrigin())
+    return tuple(round(value) for value in reversed(index))
 
 
 def _shape(image: sitk.Image) -> str:
