@@ -37,6 +37,7 @@ TOKEN = re.compile(
     |(?P<op>&&|\|\||==|!=|<=|>=|[-+*/%<>!?:.,()\[\]])""",
     re.VERBOSE | re.ASCII,
 )
+NO_VALUE = "x__no_value"  # never bound, so that reading it is an error: CEL's way to say unknown
 PARTIAL_DATE = re.compile(r"\d{4}-(?:UK|\d\d)-UK$")
 
 
@@ -110,7 +111,7 @@ class Expression:
         try:
             result = self.program.execute(variables)
         except (RuntimeError, TypeError, KeyError, ArithmeticError, ValueError) as error:
-            if complete and "NoValue" not in str(error):
+            if complete and not any(mark in str(error) for mark in ("NoValue", NO_VALUE)):
                 raise ExpressionFailed(f"{self.source}: {str(error).splitlines()[0]}") from error
             return None
         return None if isinstance(result, float) and not math.isfinite(result) else result
@@ -248,11 +249,21 @@ class _Translator:
         if self.peek(1).text == "(" and word not in ROOTS:
             return self.call(word)
         if word == "null":
-            raise BadExpression("不用 null;请用 given(x) 或 !given(x)", "null is not used; write given(x) or !given(x)")
+            return self.no_value()
         name = self.path()
         self.found.names.append(name)
         self.literals_after_name(name)
         return _flat(name)
+
+    def no_value(self) -> str:
+        """`null` as a branch of `? :`; comparing with it would be unknown whatever the value, so that is refused."""
+        self.at += 1
+        if self.peek(-2).text not in ("?", ":") or self.peek().text not in (":", ")", ",", ""):
+            raise BadExpression(
+                "null 只能作为 ? : 的结果;判断有无请用 given(x) 或 !given(x)",
+                "null is only a result of `? :`; to test for a value write given(x) or !given(x)",
+            )
+        return NO_VALUE
 
     def path(self) -> str:
         """Consume a dotted name; its first word says how many segments it has."""

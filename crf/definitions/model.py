@@ -267,8 +267,8 @@ class Imaging(Part):
     origin: Origin | None = None
 
 
-class StudyDefinition(Part):
-    """One version of a study, complete: what a build stores and everything else reads."""
+class StudyFile(Part):
+    """What study.yaml holds: all of a study but its forms and code lists."""
 
     code: Oid
     version: Version
@@ -276,14 +276,19 @@ class StudyDefinition(Part):
     short_title: Text | None = None
     registration_number: str = ""
     protocol: dict[str, Any] = Field(default_factory=dict)
-    subject_number: str = "{site}-{sequence:04d}"
+    subject_number: Annotated[str, StringConstraints(pattern=r"\{sequence(:0\dd)?\}")] = "{site}-{sequence:04d}"
     synthetic: bool = False
     sites: tuple[Site, ...] = Field(min_length=1)
     groups: tuple[Group, ...] = ()
     events: tuple[Event, ...] = Field(min_length=1)
+    imaging: Imaging | None = None
+
+
+class StudyDefinition(StudyFile):
+    """One version of a study, complete: what a build stores and everything else reads."""
+
     forms: tuple[Form, ...] = Field(min_length=1)
     codelists: dict[str, Codelist] = Field(default_factory=dict)
-    imaging: Imaging | None = None
 
     @functools.cached_property
     def _forms(self) -> dict[str, Form]:
@@ -343,9 +348,8 @@ def _whole(value: Any) -> Any:
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema of the files of a study folder, for editors: study, form and code list."""
-    defs = StudyDefinition.model_json_schema()
     return {
-        "study.yaml": defs,
+        "study.yaml": StudyFile.model_json_schema(),
         "forms/*.yaml": Form.model_json_schema(),
         "codelists.yaml": {
             "type": "object",

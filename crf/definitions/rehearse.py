@@ -1,0 +1,134 @@
+"""Run an expression on specimen values of its items' types, to find at load what could only fail later."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from .expressions import ExpressionFailed, compile_expression
+from .model import Form, Item, StudyDefinition
+
+FACTS: dict[str, list[Any]] = {
+    "today": ["2026-04-03"],
+    "subject.enrolled_on": ["2026-04-01"],
+    "visit.date": ["2026-04-03"],
+    "visit.repeat": [1, 2],
+}
+NUMBERS: list[Any] = [1, 40, 0.5]
+TEXTS: dict[str, list[Any]] = {
+    "date": ["2026-04-01", "2025-12-31"],
+    "time": ["10:30"],
+    "datetime": ["2026-04-01T10:30"],
+    "text": ["1", "a"],
+}
+MOST_RUNS = 24
+
+
+def misfit(
+    study: StudyDefinition, form: Form, text: str, target: Item | None, resolve: Callable[[str], Item | None]
+) -> tuple[str, str, str, str] | None:
+    """What is wrong with the type of an expression or its result (zh, en, remedies); None when all is well.
+
+    `target` is the derived item that the result is for; without one the result must be true or false.
+    """
+    expression = compile_expression(text)
+    specimens = [_specimens(study, name, resolve(name)) for name in expression.names]
+    for values in _runs(specimens):
+        try:
+            result = expression.evaluate(dict(zip(expression.names, values, strict=True)).get)
+        except ExpressionFailed as failure:
+            reason = str(failure).removeprefix(f"{text}: ").split(". CEL does not")[0]
+            return (
+                f"类型不符:{reason}", f"types do not fit: {reason}",
+                "文字与数字不能混算;文字转数字用 number(x)", "text and numbers do not mix; number(x) reads a number",
+            )  # fmt: skip
+        trouble = _result(study, target, result)
+        if trouble:
+            return trouble
+    return None
+
+
+def _specimens(study: StudyDefinition, name: str, item: Item | None) -> list[Any]:
+    if item is None:
+        return FACTS.get(name, ["A"])
+    kind = item.value_kind
+    if kind in ("integer", "decimal"):
+        return NUMBERS
+    if kind in ("choice", "choices"):
+        codelist = study.codelist(item)
+        codes = codelist.codes() if codelist else ["A"]
+        return [[code] for code in codes] if kind == "choices" else codes
+    return TEXTS[kind]
+
+
+def _runs(specimens: list[list[Any]]) -> Iterator[tuple[Any, ...]]:
+    """Some combinations: each list in step with the others, then a few of the full product."""
+    longest = max((len(values) for values in specimens), default=1)
+    for index in range(min(longest, MOST_RUNS)):
+        yield tuple(values[index % len(values)] for values in specimens)
+    yield from itertools.islice(itertools.product(*specimens), MOST_RUNS)
+
+
+def _result(study: StudyDefinition, target: Item | None, result: Any) -> tuple[str, str, str, str] | None:
+    if result is None:
+        return None
+    if target is None:
+        if isinstance(result, bool):
+            return None
+        return (
+            "结果应为真或假",
+            f"gives {result!r}, not true or false",
+            "写成比较,如 x == 'Y'",
+            "compare, such as x == 'Y'",
+        )
+    try:
+        as_stored(target, result)
+    except ValueError as error:
+        zh, en = f"结果与 value_type {target.value_kind} 不符", f"{error}, but value_type is {target.value_kind}"
+        return zh, en, "改 value_type 或表达式", "change value_type or the expression"
+    codelist = study.codelist(target)
+    if codelist and str(as_stored(target, result)) not in codelist.codes():
+        known = ", ".join(codelist.codes())
+        return (
+            f"结果“{result}”不在代码表中",
+            f"gives {result!r}, which is no code",
+            f"可用:{known}",
+            f"there are: {known}",
+        )
+    return None
+
+
+def as_stored(item: Item, result: Any) -> Any:
+    """A derived result as the item stores it; ValueError when it is of another type.
+
+    Decimals are rounded half up to the item's precision; a whole number may stand for an integer or a code.
+    """
+    kind = item.value_kind
+    if isinstance(result, bool) or not isinstance(result, str | int | float):
+        raise ValueError(f"gives {result!r}")
+    if kind in ("integer", "decimal"):
+        return _as_number(item, result)
+    if isinstance(result, str):
+        return result
+    if kind in ("choice", "text") and float(result).is_integer():
+        return str(int(result))
+    raise ValueError(f"gives the number {result}")
+
+
+def _as_number(item: Item, result: str | float) -> int | float:
+    if isinstance(result, str):
+        raise ValueError(f"gives the text {result!r}")
+    if item.value_kind == "integer":
+        if abs(result - round(result)) > 1e-9:
+            raise ValueError(f"gives {result}, not a whole number")
+        return round(result)
+    return rounded(result, item.precision)
+
+
+def rounded(value: float, precision: int | None) -> float:
+    """Half up at the decimal digits that people see: 2.675 becomes 2.68."""
+    if precision is None:
+        return float(value)
+    return float(Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-precision), ROUND_HALF_UP)) + 0.0

@@ -1,0 +1,301 @@
+"""What pydantic cannot see: names that point nowhere, circles, ranges without sense, expressions that cannot work."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from .errors import Fault, Place
+from .expressions import BadExpression, Expression, compile_expression
+from .model import NUMERIC, Event, Form, Item, StudyDefinition
+from .order import Cycle, dependency_order
+from .rehearse import misfit
+
+ENROLMENT = "enrolment"
+
+
+def verify(study: StudyDefinition) -> list[Fault]:
+    """Every fault of a definition whose pieces are each well formed."""
+    faults = [*_duplicates(study), *_events(study), *_codelists(study)]
+    for index, form in enumerate(study.forms):
+        faults += _form(study, form, ("forms", index))
+    if not faults:
+        faults = [*_cycles(study)]
+    if not faults:
+        faults = [fault for index, form in enumerate(study.forms) for fault in _rehearsal(study, form, index)]
+    return faults
+
+
+def places(form: Form, at: Place) -> Iterator[tuple[Item, Place]]:
+    """Each item with the keys that lead to it."""
+    for section_index, section in enumerate(form.sections):
+        for item_index, item in enumerate(section.items):
+            yield item, (*at, "sections", section_index, "items", item_index)
+
+
+def expressions(form: Form, at: Place) -> Iterator[tuple[Place, str, str, str]]:
+    """Every expression of a form: its place, what it is named by, its key and its text."""
+    for index, section in enumerate(form.sections):
+        if section.show_if:
+            yield (*at, "sections", index, "show_if"), form.oid, "show_if", section.show_if
+    for item, place in places(form, at):
+        for key in ("show_if", "required", "derive"):
+            text = getattr(item, key)
+            if isinstance(text, str):
+                yield (*place, key), f"{form.oid}.{item.name}", key, text
+    for index, check in enumerate(form.checks):
+        yield (*at, "checks", index, "require"), f"{form.oid}.{check.id}", "require", check.require
+
+
+def _repeated(names: Iterable[str]) -> set[str]:
+    return {name for name, count in Counter(names).items() if count > 1}
+
+
+def _twice(place: Place, item: str, name: str) -> Fault:
+    return Fault(place, item, f"“{name}”重复", f"{name!r} is used twice", "请改名,使其唯一", "rename one of them")
+
+
+def _duplicates(study: StudyDefinition) -> Iterator[Fault]:
+    for key, attribute in (("events", "oid"), ("forms", "oid"), ("sites", "code"), ("groups", "code")):
+        names = [getattr(part, attribute) for part in getattr(study, key)]
+        again = _repeated(names)
+        seen: set[str] = set()
+        for index, name in enumerate(names):
+            if name in again and name in seen:
+                yield _twice((key, index, attribute), name, name)
+            seen.add(name)
+    for index, form in enumerate(study.forms):
+        named = [(item.name, (*place, "name")) for item, place in places(form, ("forms", index))]
+        named += [(check.id, ("forms", index, "checks", at, "id")) for at, check in enumerate(form.checks)]
+        first: set[str] = set()
+        for name, place in named:
+            if name in first:
+                yield _twice(place, f"{form.oid}.{name}", name)
+            first.add(name)
+
+
+def _events(study: StudyDefinition) -> Iterator[Fault]:
+    forms, groups = {form.oid for form in study.forms}, {group.code for group in study.groups}
+    for index, event in enumerate(study.events):
+        for at, oid in enumerate(event.forms):
+            if oid not in forms:
+                yield _unknown(("events", index, "forms", at), event.oid, "表单", "form", oid, forms)
+        for at, code in enumerate(event.groups):
+            if code not in groups:
+                yield _unknown(("events", index, "groups", at), event.oid, "分组", "group", code, groups)
+        yield from _anchor(study, event, ("events", index, "anchor"))
+    used = {oid for event in study.events for oid in event.forms}
+    for index, form in enumerate(study.forms):
+        if form.oid not in used:
+            yield Fault(
+                ("forms", index, "oid"), form.oid, "表单不在任何访视中", "the form is in no event",
+                "在 study.yaml 的 events 中列出该表单,或删除文件", "list it in an event of study.yaml or remove it",
+            )  # fmt: skip
+
+
+def _anchor(study: StudyDefinition, event: Event, place: Place) -> Iterator[Fault]:
+    anchor = event.anchor
+    if anchor is None or anchor == ENROLMENT:
+        return
+    oid, _, name = anchor.partition(".")
+    item = next((form.items.get(name) for form in study.forms if form.oid == oid), None)
+    if item is None or item.value_kind != "date":
+        yield Fault(
+            place, event.oid, f"锚点“{anchor}”不是日期条目", f"anchor {anchor!r} is no date item",
+            "写 enrolment 或 表单.日期条目,如 OPER.transplant_date",
+            "write enrolment or FORM.date_item, such as OPER.transplant_date",
+        )  # fmt: skip
+
+
+def _unknown(place: Place, item: str, zh: str, en: str, name: str, known: Iterable[str]) -> Fault:
+    options = ", ".join(sorted(known)[:20]) or "-"
+    return Fault(
+        place, item, f"没有{zh}“{name}”", f"there is no {en} {name!r}", f"可用:{options}", f"there are: {options}"
+    )
+
+
+def _codelists(study: StudyDefinition) -> Iterator[Fault]:
+    for name, codelist in study.codelists.items():
+        again = _repeated(codelist.codes())
+        for index, choice in enumerate(codelist.choices):
+            if choice.code in again:
+                yield _twice(("codelists", name, "choices", index, "code"), name, choice.code)
+
+
+def _form(study: StudyDefinition, form: Form, at: Place) -> Iterator[Fault]:
+    for item, place in places(form, at):
+        for key, zh, en, remedy_zh, remedy_en in _item(study, item):
+            yield Fault((*place, key), f"{form.oid}.{item.name}", zh, en, remedy_zh, remedy_en)
+    for index, check in enumerate(form.checks):
+        for inner, name in enumerate(check.items):
+            if name not in form.items:
+                place = (*at, "checks", index, "items", inner)
+                yield _unknown(place, f"{form.oid}.{check.id}", "条目", "item", name, form.items)
+    for place, item_name, _key, text in expressions(form, at):
+        yield from _expression(study, form, place, item_name, text)
+
+
+Trouble = tuple[str, str, str, str, str]
+
+
+def _item(study: StudyDefinition, item: Item) -> Iterator[Trouble]:
+    kind = item.value_kind
+    coded = kind in ("choice", "choices")
+    if item.type == "derived" and not item.value_type:
+        yield (
+            "type",
+            "派生条目缺少 value_type",
+            "a derived item needs value_type",
+            "加 value_type: decimal 等",
+            "add one",
+        )
+    if item.type == "derived" and not item.derive:
+        yield "type", "派生条目缺少 derive", "a derived item needs derive", "写计算表达式", "write the expression"
+    if item.type != "derived" and (item.derive or item.value_type):
+        key = "derive" if item.derive else "value_type"
+        yield key, f"只有派生条目有 {key}", f"only a derived item has {key}", "改为 type: derived", "set type: derived"
+    if not item.is_entered and item.required:
+        yield "required", "该类条目不能必填", "nobody can fill this in", "删除 required", "remove required"
+    if coded and not item.codelist:
+        yield "type", "选择题缺少 codelist", "a choice needs a codelist", "写 codelist: 名称", "add codelist: NAME"
+    if item.codelist and not coded:
+        yield (
+            "codelist",
+            "只有选择题有代码表",
+            "only choices have a codelist",
+            "改 type 或删除",
+            "change type or remove it",
+        )
+    elif item.codelist and item.codelist not in study.codelists:
+        known = ", ".join(sorted(study.codelists)) or "-"
+        zh, en = f"没有代码表“{item.codelist}”", f"there is no code list {item.codelist!r}"
+        yield "codelist", zh, en, f"可用:{known}", f"there are: {known}"
+    if item.precision is not None and kind != "decimal":
+        yield "precision", "只有 decimal 有小数位", "only a decimal has precision", "删除 precision", "remove it"
+    if item.max_length is not None and kind != "text":
+        yield "max_length", "只有 text 有长度", "only text has max_length", "删除 max_length", "remove it"
+    yield from _ranges(item, kind)
+
+
+def _ranges(item: Item, kind: str) -> Iterator[Trouble]:
+    for key in ("range", "soft_range"):
+        limits = getattr(item, key)
+        if limits is None:
+            continue
+        if kind not in NUMERIC:
+            zh, en = f"{kind} 类型不能有 {key}", f"{kind} has no {key}"
+            yield key, zh, en, "改用 checks,或改 type", "use a check instead, or change the type"
+            continue
+        low, high = limits
+        if (low is None and high is None) or (low is not None and high is not None and low > high):
+            yield key, "范围应为[低, 高]", "a range is [lowest, highest]", "交换两个数", "swap the two numbers"
+        if kind == "integer" and any(limit is not None and not float(limit).is_integer() for limit in limits):
+            yield key, "整数条目的范围应为整数", "the range of an integer is whole", "写整数", "write whole numbers"
+    if item.range and item.soft_range and kind in NUMERIC:
+        low, high = item.range
+        soft_low, soft_high = item.soft_range
+        below = low is not None and soft_low is not None and soft_low < low
+        if below or (high is not None and soft_high is not None and soft_high > high):
+            yield "soft_range", "soft_range 超出 range", "soft_range reaches beyond range", "缩小它", "narrow it"
+
+
+def _expression(study: StudyDefinition, form: Form, place: Place, item: str, text: str) -> Iterator[Fault]:
+    try:
+        expression = compile_expression(text)
+    except BadExpression as error:
+        yield Fault(place, item, error.zh, error.en, "请修改表达式", "correct the expression")
+        return
+    known = True
+    for name in expression.names:
+        zh, en, remedy = _unresolved(study, form, name)
+        if zh:
+            known = False
+            yield Fault(place, item, zh, en, f"可用:{remedy}", f"there are: {remedy}")
+    if known:
+        yield from _misspelt(study, form, place, item, expression)
+
+
+def _misspelt(study: StudyDefinition, form: Form, place: Place, item: str, expression: Expression) -> Iterator[Fault]:
+    """Strings compared with a choice that are none of its codes."""
+    for literal in expression.literals:
+        compared = resolve(study, form, literal.name)
+        codelist = study.codelist(compared) if compared else None
+        if codelist and literal.text not in codelist.codes():
+            fault = _unknown(place, item, "代码", "code", literal.text, codelist.codes())
+            yield Fault(
+                place,
+                item,
+                f"{literal.name}{fault.zh}",
+                f"{literal.name}: {fault.en}",
+                fault.remedy_zh,
+                fault.remedy_en,
+            )
+
+
+def resolve(study: StudyDefinition, form: Form, name: str) -> Item | None:
+    """The item that a name in an expression of `form` stands for; None for facts such as `today`."""
+    head, *rest = name.split(".")
+    if not rest:
+        return form.items.get(head)
+    if head in ("forms", "events"):
+        oid, item = rest[-2:]
+        target = next((other for other in study.forms if other.oid == oid), None)
+        return target.items.get(item) if target else None
+    return None
+
+
+def _unresolved(study: StudyDefinition, form: Form, name: str) -> tuple[str, str, str]:
+    """Why a name points nowhere in both languages, and what there is; empty when it is fine."""
+    head, *rest = name.split(".")
+    if head in ("today", "subject", "visit"):
+        return "", "", ""
+    if head == "events":
+        event = next((event for event in study.events if event.oid == rest[0]), None)
+        if event is None:
+            return f"没有访视“{rest[0]}”", f"there is no event {rest[0]!r}", ", ".join(e.oid for e in study.events)
+        if rest[1] not in event.forms:
+            return (
+                f"访视{event.oid}没有表单“{rest[1]}”",
+                f"event {event.oid} has no form {rest[1]!r}",
+                ", ".join(event.forms),
+            )
+    item = resolve(study, form, name)
+    if item is not None and item.type != "label":
+        return "", "", ""
+    target = form if not rest else next((other for other in study.forms if other.oid == rest[-2]), None)
+    if target is None:
+        return f"没有表单“{rest[-2]}”", f"there is no form {rest[-2]!r}", ", ".join(f.oid for f in study.forms)
+    wanted = rest[-1] if rest else head
+    return f"表单{target.oid}没有条目“{wanted}”", f"form {target.oid} has no item {wanted!r}", ", ".join(target.items)
+
+
+def _cycles(study: StudyDefinition) -> Iterator[Fault]:
+    """Items whose visibility or value needs itself, also by way of other forms."""
+    needs = {}
+    where: dict[str, tuple[Place, str]] = {}
+    for index, form in enumerate(study.forms):
+        for item, place in places(form, ("forms", index)):
+            full = f"{form.oid}.{item.name}"
+            key = "derive" if item.derive else "show_if"
+            where[full] = ((*place, key), full)
+            needs[full] = [
+                ".".join(name.split(".")[-2:]) if "." in name else f"{form.oid}.{name}" for name in form.needs(item)
+            ]
+    try:
+        dependency_order(needs)
+    except Cycle as cycle:
+        place, item_name = where[cycle.names[0]]
+        chain = " → ".join(cycle.names)
+        yield Fault(
+            place, item_name, f"循环依赖:{chain}", f"circular dependency: {chain}",
+            "去掉其中一个引用", "take one of the references out",
+        )  # fmt: skip
+
+
+def _rehearsal(study: StudyDefinition, form: Form, index: int) -> Iterator[Fault]:
+    """Try each expression on specimen values: a sum of text and number is found now, not at the bedside."""
+    for place, item_name, key, text in expressions(form, ("forms", index)):
+        item = form.items.get(item_name.partition(".")[2])
+        trouble = misfit(study, form, text, item if key == "derive" else None, lambda name: resolve(study, form, name))
+        if trouble:
+            yield Fault(place, item_name, *trouble)
