@@ -24,7 +24,7 @@ class PlannedVisit:
     window_to: date | None
 
 
-def plan(
+def planned_visits(
     study: StudyDefinition, dates: Mapping[str, str | date | None], group: str | None = None
 ) -> list[PlannedVisit]:
     """The scheduled visits and the first of each repeating event or log, in the study's order.
