@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from .expressions import ExpressionFailed, compile_expression, is_given
@@ -35,25 +35,20 @@ class Finding:
         return self.severity == "hard" or self.check == "required"
 
 
-@dataclass(frozen=True)
-class Context:
-    """What expressions may read beyond the form: ISO dates, codes and stored values."""
+# What expressions may read beyond the form, as names nest: {"today": "2026-04-03",
+# "subject": {"enrolled_on", "site", "group", "number"}, "visit": {"event", "repeat", "occurred_on"},
+# "forms": {form: values of the subject's first record}, "events": {event: {form: values}}}.
+Context = Mapping[str, Any]
 
-    today: str | None = None
-    subject: Values = field(default_factory=dict)  # enrolled_on, site, group, number
-    visit: Values = field(default_factory=dict)  # event, repeat, date
-    forms: Mapping[str, Values] = field(default_factory=dict)  # form -> values of the subject's first record
-    events: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)  # event -> form -> values
 
-    def get(self, name: str) -> Any:
-        """The stored value of a dotted name, or None."""
-        head, *rest = name.split(".")
-        if head == "today":
-            return self.today
-        place: Any = getattr(self, head)
-        for key in rest:
-            place = place.get(key) if isinstance(place, Mapping) else None
-        return place
+def known(context: Context, name: str) -> Any:
+    """The value of a dotted name, or None where the way there ends."""
+    place: Any = context
+    for key in name.split("."):
+        if not isinstance(place, Mapping):
+            return None
+        place = place.get(key)
+    return place
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ def evaluate(form: Form, values: Values, context: Context | None = None) -> Form
     What is unknown decides nothing: an item whose condition is unknown stays hidden, a rule that needs an unknown
     value finds nothing. Hidden items count as empty in expressions. Decimals are derived from unrounded inputs.
     """
-    return _Evaluation(form, values, context or Context()).run()
+    return _Evaluation(form, values, context or {}).run()
 
 
 class _Evaluation:
@@ -110,7 +105,7 @@ class _Evaluation:
     def lookup(self, name: str) -> Any:
         if name in self.form.items:
             return self.counting.get(name)
-        return self.context.get(name)
+        return known(self.context, name)
 
     def result(self, text: str, name: str) -> Any:
         """An expression's value; a rule that cannot be worked out is itself a finding, never a crash."""

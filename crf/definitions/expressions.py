@@ -26,7 +26,7 @@ KEYWORDS = frozenset({"true", "false", "in"})
 ROOTS = {"forms": 3, "events": 4, "subject": 2, "visit": 2, "today": 1}
 FACTS = {
     "subject": frozenset({"enrolled_on", "site", "group", "number"}),
-    "visit": frozenset({"event", "repeat", "date"}),
+    "visit": frozenset({"event", "repeat", "occurred_on"}),
 }
 
 TOKEN = re.compile(

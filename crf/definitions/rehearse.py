@@ -13,7 +13,7 @@ from .model import Form, Item, StudyDefinition
 FACTS: dict[str, list[Any]] = {
     "today": ["2026-04-03"],
     "subject.enrolled_on": ["2026-04-01"],
-    "visit.date": ["2026-04-03"],
+    "visit.occurred_on": ["2026-04-03"],
     "visit.repeat": [1, 2],
 }
 NUMBERS: list[Any] = [1, 40, 0.5]
