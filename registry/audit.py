@@ -52,6 +52,18 @@ class Request:
     request_id: str = ""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where in a study a history row belongs, as the exported trail names it."""
+
+    site: Any = None
+    subject: Any = None
+    event: str = ""
+    form: str = ""
+    build: str = ""
+    revision: str = ""
+
+
 _change: ContextVar[Change | None] = ContextVar("change", default=None)
 _request: ContextVar[Request] = ContextVar("request", default=Request())  # noqa: B039 - frozen
 

@@ -1,57 +1,17 @@
-"""One throw-away PostgreSQL for the test run, migrated once as the owner, cloned for each worker.
-
-Tests connect as `lobule_app`, the role of web and workers, so that triggers and rights are the real ones.
-"""
+"""Tests connect as `lobule_app`, the role of web and workers, so that triggers and rights are the real ones."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy import embedded
+from tests import servers
 
 ROOT = Path(__file__).resolve().parent.parent
-TEMPLATE = "lobule_template"
-_servers = contextlib.ExitStack()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Start the servers in the controlling process, before Django reads its settings; workers inherit them."""
-    if hasattr(config, "workerinput") or os.environ.get("LOBULE_TEST_SERVERS"):
-        return
-    folder = Path(tempfile.mkdtemp(prefix="lobule-test-"))
-    folder.chmod(0o755)
-    _servers.callback(shutil.rmtree, folder, ignore_errors=True)
-    for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "CELERY_BROKER_URL"):
-        os.environ.pop(name, None)
-    embedded.load_secrets(folder)
-    servers = _servers.enter_context(embedded.running(folder / "servers", durable=False))
-    embedded.create_database(servers, TEMPLATE)
-    os.environ["DATABASE_URL"] = servers.database_url("lobule_app", TEMPLATE)
-    os.environ["DATABASE_OWNER_URL"] = servers.database_url("lobule_owner", TEMPLATE)
-    os.environ["CELERY_BROKER_URL"] = servers.broker_url
-    os.environ["LOBULE_TEST_SERVERS"] = str(folder)
-    os.environ["STORAGE_FOLDER"] = str(folder / "storage")
-    os.environ["HTTPS"] = "no"
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):
-        _servers.close()
-
-
-def test_servers() -> embedded.Servers:
-    """The servers of this test run, from any of its processes."""
-    return embedded.attached(Path(os.environ["LOBULE_TEST_SERVERS"]) / "servers")
-
-
-test_servers.__test__ = False  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")
@@ -63,15 +23,15 @@ def django_db_setup(django_db_blocker: object, tmp_path_factory: pytest.TempPath
     from django.db import connections
 
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    lock_file = Path(os.environ["LOBULE_TEST_SERVERS"]) / "migrate.lock"
+    lock_file = servers.folder() / "migrate.lock"
     with lock_file.open("a+") as lock, django_db_blocker.unblock():  # type: ignore[attr-defined]
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = Path(os.environ["LOBULE_TEST_SERVERS"]) / "migrated"
+        done = servers.folder() / "migrated"
         if not done.exists():
             call_command("migrate", verbosity=0, interactive=False)
             done.touch()
         connections.close_all()
-        embedded.create_database(test_servers(), f"lobule_{worker}", template=TEMPLATE)
+        embedded.create_database(servers.attached(), f"lobule_{worker}", template=servers.TEMPLATE)
     for alias in connections:
         connections[alias].settings_dict["NAME"] = f"lobule_{worker}"
         connections.databases[alias]["NAME"] = f"lobule_{worker}"
@@ -91,3 +51,38 @@ def shared() -> Path:
 @pytest.fixture(autouse=True)
 def _fast_passwords(settings: object) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def study(db: None) -> object:
+    """The small study, published."""
+    from tests.study import publish
+
+    return publish().study
+
+
+@pytest.fixture
+def site(study: object) -> object:
+    return study.sites.get(code="01")  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def other_site(study: object) -> object:
+    return study.sites.get(code="02")  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def cast(study: object, site: object, other_site: object) -> dict[str, object]:
+    """One person per role; coordinators, investigator and reader at site 01, the stranger at site 02."""
+    from registry.permissions import Role
+    from tests.study import person
+
+    at_site = {"coordinator", "investigator", "reader"}
+    roles = [role.value for role in Role if role is not Role.SYSTEM]
+    people = {role: person(role, study=study, role=role, site=site if role in at_site else None) for role in roles}
+    return people | {"stranger": person("stranger", study=study, role="coordinator", site=other_site)}
+
+
+@pytest.fixture
+def coordinator(cast: dict[str, object]) -> object:
+    return cast["coordinator"]

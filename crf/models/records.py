@@ -7,6 +7,7 @@ so that a transaction with a change but no history of the same content can't com
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pgtrigger
@@ -15,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from crf.models.builds import StudyBuild
 from registry import audit
-from registry.models import ScopedAudited
+from registry.models import ScopedAudited, Site, Subject, Visit
 
 DIGEST = (
     "NEW.digest := crf_record_digest(NEW.subject_id, NEW.visit_id, NEW.form, NEW.repeat, NEW.build_id, "
@@ -97,6 +98,20 @@ class Record(audit.Audited):
     @property
     def study_id(self) -> int:
         return self.subject.study_id
+
+    @classmethod
+    def audit_values(cls, row: Any) -> dict[str, Any]:
+        """The trail shows answers by item, and the comments that let soft findings stand."""
+        comments = {f"{item} (comment)": text for item, text in row.comments.items()}
+        return {**row.data, **comments, "(status)": row.status}
+
+    @classmethod
+    def audit_place(cls, row: Any, get: Callable[[type[models.Model], Any], Any]) -> audit.Place:
+        subject, visit = get(Subject, row.subject_id), get(Visit, row.visit_id)
+        build = get(StudyBuild, row.build_id)
+        event = f"{visit.event}/{visit.repeat}" if visit.repeat > 1 else visit.event
+        form = f"{row.form}/{row.repeat}" if row.repeat > 1 else row.form
+        return audit.Place(get(Site, subject.site_id), subject, event, form, build.version, str(row.revision))
 
     def save(self, *args: Any, **options: Any) -> None:
         """Save as the next revision; the digest is the database's and is read back."""

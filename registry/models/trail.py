@@ -70,6 +70,7 @@ class AuditSeal(models.Model):
     sealed_at = models.DateTimeField(default=timezone.now)
     upto = models.JSONField(help_text="the last primary key covered, by table")
     rows = models.PositiveBigIntegerField()
+    entries = models.BinaryField(help_text="zlib: one line `table key sha256` for each row covered")
     root = models.CharField(max_length=64)
     previous = models.CharField(max_length=64, blank=True)
     signature = models.CharField(max_length=128)

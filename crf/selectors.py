@@ -1,0 +1,234 @@
+"""Reads over forms and answers: the build in force, what a subject's forms hold, the casebook, item histories."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils import timezone
+
+from crf.definitions.check import FormState, evaluate
+from crf.definitions.model import Form, Item, StudyDefinition
+from crf.definitions.values import BadValue, display_value, parse_value
+from crf.models import Record, StudyBuild
+from registry.models import Site, Study, Subject, Visit
+
+
+class NoBuild(LookupError):
+    """The study has no published build."""
+
+
+def current_build(study: Study, site: Site | None = None) -> StudyBuild:
+    """The build new records are made with. Raises NoBuild."""
+    build = StudyBuild.objects.filter(study=study).order_by("-pk").first()
+    if build is None:
+        raise NoBuild(f"study {study.code} has no published build; run import_study")
+    return build
+
+
+def definition_of(study: Study) -> StudyDefinition:
+    return current_build(study).study_definition
+
+
+def context_for(subject: Subject, records: Iterable[Record], *, visit: Visit | None = None) -> dict[str, Any]:
+    """What expressions may read beside their own form: `forms`, `events`, `subject`, `visit`, `today`.
+
+    `forms.X` is the subject's first record of X; a form of the same event wins over earlier ones.
+    """
+    forms: dict[str, dict[str, Any]] = {}
+    events: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for record in records:
+        event = record.visit.event
+        events[event].setdefault(record.form, record.data)
+        if record.form not in forms or (visit is not None and record.visit_id == visit.pk):
+            forms[record.form] = record.data
+    return {
+        "forms": forms,
+        "events": dict(events),
+        "subject": {
+            "number": subject.number,
+            "enrolled_on": subject.enrolled_on.isoformat(),
+            "group": subject.group.code if subject.group_id else None,
+            "site": subject.site.code,
+        },
+        "visit": {
+            "event": visit.event,
+            "repeat": visit.repeat,
+            "occurred_on": visit.occurred_on.isoformat() if visit.occurred_on else None,
+        }
+        if visit
+        else {},
+        "today": timezone.localdate().isoformat(),
+    }
+
+
+def subject_records(subject: Subject) -> list[Record]:
+    """All records of a subject, in the order of the calendar."""
+    found = Record.objects.filter(subject=subject).select_related("visit", "build")
+    return sorted(found, key=lambda r: (r.visit.target_on or dt.date.max, r.visit.event, r.visit.repeat, r.repeat))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was typed into a form, understood: values, the form's state, and what could not be read."""
+
+    form: Form
+    values: dict[str, Any]
+    state: FormState
+    unread: dict[str, BadValue] = field(default_factory=dict)
+
+
+def read_entry(
+    *,
+    subject: Subject,
+    visit: Visit,
+    form: str,
+    typed: Mapping[str, Any],
+    record: Record | None = None,
+    definition: StudyDefinition | None = None,
+    records: list[Record] | None = None,
+) -> Entry:
+    """Understand `typed` on top of what `record` holds: parse, derive, check. Items not in `typed` stay.
+
+    Raises KeyError for an item the form doesn't have.
+    """
+    study = definition or (record.build.study_definition if record else definition_of(subject.study))
+    the_form = study.form(form)
+    values = dict(record.data) if record else {}
+    unread: dict[str, BadValue] = {}
+    for name, raw in typed.items():
+        item = the_form.items[name]
+        if not item.is_entered:
+            continue
+        try:
+            values[name] = parse_value(item, study.codelist(item), raw)
+        except BadValue as bad:
+            unread[name] = bad
+    records = subject_records(subject) if records is None else records
+    others = [one for one in records if record is None or one.pk != record.pk]
+    state = evaluate(the_form, values, context_for(subject, others, visit=visit))
+    return Entry(the_form, values, state, unread)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One form at one visit in the casebook."""
+
+    visit: Visit
+    form: Form
+    records: list[Record]
+    state: str  # not_started | overdue | Record.Status
+
+
+@dataclass(frozen=True)
+class CasebookRow:
+    visit: Visit
+    event_name: str
+    state: str  # expected | overdue | missed | started | done | log
+    cells: list[Cell]
+
+
+def casebook(subject: Subject, language: str = "zh-hans", *, hide_blinded: bool = False) -> list[CasebookRow]:
+    """Visits × forms with their state, in the order of the schedule; a constant number of queries."""
+    study = definition_of(subject.study)
+    order = {event.oid: position for position, event in enumerate(study.events)}
+    visits = sorted(
+        (visit for visit in subject.visits.all() if visit.event in order), key=lambda v: (order[v.event], v.repeat)
+    )
+    by_place: dict[tuple[int, str], list[Record]] = defaultdict(list)
+    for record in subject_records(subject):
+        by_place[record.visit_id, record.form].append(record)
+    return [_casebook_row(study, visit, by_place, language) for visit in visits]
+
+
+def _casebook_row(study: StudyDefinition, visit: Visit, by_place: Mapping[Any, list[Record]], language: str) -> Any:
+    event = study.event(visit.event)
+    overdue = bool(visit.window_to and visit.window_to < timezone.localdate())
+    cells = []
+    for oid in event.forms:
+        records = by_place.get((visit.pk, oid), [])
+        state = _weakest(records) if records else ("overdue" if overdue else "not_started")
+        cells.append(Cell(visit, study.form(oid), records, state))
+    return CasebookRow(visit, event.name.of(language), _row_state(event.kind, cells, overdue), cells)
+
+
+ORDER = [status.value for status in Record.Status]
+
+
+def _weakest(records: list[Record]) -> str:
+    return min((record.status for record in records), key=ORDER.index)
+
+
+def _row_state(kind: str, cells: list[Cell], overdue: bool) -> str:
+    begun = [cell for cell in cells if cell.records]
+    if kind == "log":
+        return "log"
+    if begun and all(cell.records and cell.state != Record.Status.IN_PROGRESS for cell in cells):
+        return "done"
+    if begun:
+        return "started"
+    return "missed" if overdue else "expected"
+
+
+@dataclass(frozen=True)
+class ItemChange:
+    """One change of one item, as the audit trail tells it."""
+
+    item: str
+    old: Any
+    new: Any
+    at: dt.datetime
+    by: str
+    role: str
+    organisation: str
+    reason: str
+    source: str
+    revision: int
+    status: str
+
+
+def record_changes(record: Record, item: str | None = None) -> list[ItemChange]:
+    """Every change of the record's items (or of one), newest first; the first entry is old = None."""
+    changes: list[ItemChange] = []
+    previous: dict[str, Any] = {}
+    for row in record.history.select_related("history_user").order_by("revision"):
+        for name in sorted({*previous, *row.data}):
+            old, new = previous.get(name), row.data.get(name)
+            if old != new and item in (None, name):
+                changes.append(_item_change(row, name, old, new))
+        previous = row.data
+    return changes[::-1]
+
+
+def _item_change(row: Any, item: str, old: Any, new: Any) -> ItemChange:
+    return ItemChange(
+        item=item,
+        old=old,
+        new=new,
+        at=row.history_date,
+        by=str(row.history_user or ""),
+        role=row.history_role,
+        organisation=row.history_organisation,
+        reason=row.history_change_reason,
+        source=row.history_source,
+        revision=row.revision,
+        status=row.status,
+    )
+
+
+def shown(definition: StudyDefinition, item: Item, value: Any, language: str) -> str:
+    """A stored value as people read it, with its unit."""
+    return display_value(item, definition.codelist(item), value, language, unit=True)
+
+
+def states_of_study(study: Study, visible: Any = None) -> dict[str, int]:
+    """Number of records by status, of the records given (or all of the study)."""
+    counts = {status.value: 0 for status in Record.Status}
+    for status in (visible if visible is not None else Record.objects.filter(subject__study=study)).values_list(
+        "status", flat=True
+    ):
+        counts[status] += 1
+    return counts

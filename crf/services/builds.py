@@ -1,0 +1,72 @@
+"""Publish study definitions as immutable builds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from crf.definitions.model import StudyDefinition
+from crf.models import StudyBuild
+from registry import audit
+from registry.models import Study, User
+from registry.permissions import Permission, authorise
+from registry.services import studies
+
+
+class VersionTaken(ValueError):
+    """A build of this version exists with other content."""
+
+
+def publish(*, definition: StudyDefinition, synthetic: bool = False, by: User) -> StudyBuild:
+    """Store the definition as the study's newest build; the same content again returns the build there is.
+
+    Creates the study, its sites and groups when they are new. Raises VersionTaken when this version was already
+    published with other content.
+    """
+    study = Study.objects.filter(code=definition.code).first()
+    authorise(by, Permission.BUILD_IMPORT if study else Permission.STUDY_CREATE, study=study)
+    present = StudyBuild.objects.filter(study=study, version=definition.version).first() if study else None
+    if present and present.sha256 == definition.sha256():
+        return present
+    if present:
+        raise VersionTaken(
+            _("Version %(version)s of this study was published with other content; give the definition a new version.")
+            % {"version": definition.version}
+        )
+    with audit.change(by=by):
+        study = studies.define(
+            code=definition.code,
+            facts=_facts(definition, synthetic),
+            sites=[_named(site) for site in definition.sites],
+            groups=[_named(group) for group in definition.groups],
+            by=by,
+        )
+        build = StudyBuild.objects.create(
+            study=study,
+            version=definition.version,
+            definition=json.loads(definition.canonical_json()),
+            sha256=definition.sha256(),
+            published_by=by,
+        )
+        audit.event(kind="build.publish", study=study, details={"version": build.version, "sha256": build.sha256})
+    return build
+
+
+def _facts(definition: StudyDefinition, synthetic: bool) -> dict[str, Any]:
+    short = definition.short_title or definition.title
+    return {
+        "name_zh": definition.title.zh,
+        "name_en": definition.title.en,
+        "short_name_zh": short.zh[:100],
+        "short_name_en": short.en[:100],
+        "registration_number": definition.registration_number,
+        "subject_number": definition.subject_number,
+        "protocol": definition.protocol,
+        "synthetic": synthetic or definition.synthetic,
+    }
+
+
+def _named(part: Any) -> dict[str, Any]:
+    return {"code": part.code, "name_zh": part.name.zh, "name_en": part.name.en, "target": part.target or 0}

@@ -1,0 +1,58 @@
+"""The subject's calendar, computed from the study's schedule and the dates its forms hold."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+from crf.definitions import schedule
+from crf.definitions.model import StudyDefinition
+from crf.models import Record
+from crf.selectors import definition_of, subject_records
+from registry import audit
+from registry.models import Subject, User, Visit
+from registry.permissions import Permission, authorise
+from registry.services import visits
+
+
+def replan(*, subject: Subject, records: Iterable[Record] | None = None, by: User) -> list[Visit]:
+    """Bring the calendar up to date: every event of the study, dated where its anchor is known."""
+    authorise(by, Permission.RECORD_ENTER, subject=subject)
+    definition = definition_of(subject.study)
+    known = anchor_dates(subject, definition, subject_records(subject) if records is None else records)
+    group = subject.group.code if subject.group_id else None
+    wanted = schedule.planned_visits(definition, known, group=group)
+    repeats = [
+        schedule.planned(definition.event(visit.event), known, repeat=visit.repeat)
+        for visit in subject.visits.all()
+        if visit.repeat > 1
+    ]
+    return visits.plan(subject=subject, planned=[_as_visit(one) for one in [*wanted, *repeats]], by=by)
+
+
+def add_repeat(*, subject: Subject, event: str, by: User) -> Visit:
+    """One more visit of a repeating event, planned after the one before it."""
+    authorise(by, Permission.RECORD_ENTER, subject=subject)
+    definition = definition_of(subject.study)
+    with audit.change(by=by):
+        Subject.objects.select_for_update().only("pk").get(pk=subject.pk)
+        last = subject.visits.filter(event=event).order_by("-repeat").first()
+        known = anchor_dates(subject, definition, subject_records(subject))
+        planned = schedule.planned(definition.event(event), known, repeat=(last.repeat if last else 0) + 1)
+        return visits.plan(subject=subject, planned=[_as_visit(planned)], by=by)[0]
+
+
+def _as_visit(planned: schedule.PlannedVisit) -> visits.PlannedVisit:
+    return visits.PlannedVisit(planned.event, planned.repeat, planned.target_on, planned.window_from, planned.window_to)
+
+
+def anchor_dates(subject: Subject, definition: StudyDefinition, records: Iterable[Record]) -> dict[str, dt.date]:
+    """Dates that anchors name: `enrolment`, and FORM.item of the first record that holds a whole date."""
+    known = {"enrolment": subject.enrolled_on}
+    anchors = {event.anchor for event in definition.events if event.anchor and "." in event.anchor}
+    for record in records:
+        for anchor in anchors:
+            form, item = anchor.split(".")
+            if record.form == form and isinstance(record.data.get(item), str) and "UK" not in record.data[item]:
+                known.setdefault(anchor, dt.date.fromisoformat(record.data[item]))
+    return known

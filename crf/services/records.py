@@ -1,0 +1,280 @@
+"""Save, verify, sign and lock records: the one way clinical answers are written, whoever brings them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from crf.definitions.check import FormState, evaluate
+from crf.definitions.model import StudyDefinition
+from crf.models import Record, StudyBuild
+from crf.selectors import Entry, context_for, current_build, read_entry, subject_records
+from crf.services import calendar
+from registry import audit
+from registry.models import Subject, User, Visit
+from registry.permissions import Permission, authorise
+from registry.services import signatures
+
+
+class RecordRefused(ValueError):
+    """The record can't be saved as asked; `problems` is [(item or "", message)]."""
+
+    def __init__(self, problems: list[tuple[str, str]], entry: Entry | None = None) -> None:
+        super().__init__("; ".join(f"{item}: {message}" if item else message for item, message in problems))
+        self.problems = problems
+        self.entry = entry
+
+
+class ReasonNeeded(RecordRefused):
+    """Saved values would change, and no reason was given (ICH E6(R3) 4.2.4)."""
+
+
+class EditConflict(RecordRefused):
+    """Somebody saved the record after the page was opened; `current` is what it holds now."""
+
+    def __init__(self, current: Record) -> None:
+        super().__init__([("", _("Somebody else saved this record meanwhile; compare before you save again."))])
+        self.current = current
+
+
+class RecordIsLocked(RecordRefused):
+    """The record is locked; it must be unlocked, with a reason, before anything changes."""
+
+
+@dataclass(frozen=True)
+class SaveResult:
+    """The record as it is now, what the checks find in it, and whether this save changed anything."""
+
+    record: Record
+    state: FormState
+    changed: bool
+
+
+def save(
+    *,
+    subject: Subject,
+    visit: Visit,
+    form: str,
+    data: Mapping[str, Any],
+    repeat: int = 1,
+    comments: Mapping[str, str] | None = None,
+    reason: str = "",
+    complete: bool = False,
+    expected_revision: int | None = None,
+    source: str = "",
+    language: str = "zh-hans",
+    by: User,
+) -> SaveResult:
+    """Store what was typed for one form: parse, derive, check, then one revision and one history row.
+
+    `data` is {item: typed value}; items left out stay as they are, empty ones are cleared. Findings do not block a
+    save in progress; `complete=True` asks for no hard finding and nothing required left open. A save that changes
+    nothing writes nothing. Raises RecordRefused, ReasonNeeded, EditConflict, RecordIsLocked, PermissionDenied.
+    """
+    authorise(by, Permission.RECORD_ENTER, subject=subject)
+    with audit.change(by=by, reason=reason, source=source):
+        # One writer per subject at a time: cross-form derivations read what this save writes.
+        Subject.objects.select_for_update().only("pk").get(pk=subject.pk)
+        records = subject_records(subject)
+        record = _existing(records, visit, form, repeat)
+        _refuse_stale(record, expected_revision)
+        build = record.build if record else current_build(subject.study, subject.site)
+        entry = _read(subject, visit, form, data, record, build, records, language)
+        values = _kept(entry)
+        status = _status(record, complete, values)
+        _refuse_incomplete(entry, complete, language)
+        merged = {**(record.comments if record else {}), **(comments or {})}
+        merged = {item: text for item, text in merged.items() if text}
+        if record and (record.data, record.comments, record.status) == (values, merged, status):
+            return SaveResult(record, entry.state, changed=False)
+        _ask_reason(record, values, reason)
+        record = record or Record(subject=subject, visit=visit, form=form, repeat=repeat, build=build)
+        record.data, record.comments, record.status = values, merged, status
+        record.save()
+        everything = [one for one in records if one.pk != record.pk] + [record]
+        _refresh_dependants(subject, record, everything, by)
+        calendar.replan(subject=subject, records=everything, by=by)
+    return SaveResult(record, entry.state, changed=True)
+
+
+def verify(*, record: Record, by: User) -> Record:
+    """Mark a complete record as verified against its source (SDV)."""
+    authorise(by, Permission.RECORD_VERIFY, subject=record.subject)
+    return _advance(record, Record.Status.COMPLETE, Record.Status.VERIFIED, by)
+
+
+def sign(*, record: Record, password: str, by: User) -> Record:
+    """Sign a complete or verified record: re-authentication, meaning, and its digest (21 CFR 11.50, 11.200)."""
+    authorise(by, Permission.RECORD_SIGN, subject=record.subject)
+    if record.status not in (Record.Status.COMPLETE, Record.Status.VERIFIED):
+        raise RecordRefused([("", _("Only a complete record can be signed."))])
+    signatures.reauthenticate(password=password, study=record.subject.study, by=by)
+    with audit.change(by=by):
+        record.status = Record.Status.SIGNED
+        record.save()
+        signatures.sign(
+            study=record.subject.study,
+            password=password,
+            meaning=_("I confirm that these data are complete and correct."),
+            kind="record",
+            object_id=str(record.pk),
+            digest=record.digest,
+            by=by,
+        )
+    return record
+
+
+def lock(*, records: Iterable[Record], reason: str, by: User) -> list[Record]:
+    """Lock records against every change, for example because a signed dataset holds them."""
+    records = list(records)
+    for study in {record.subject.study for record in records}:
+        authorise(by, Permission.DATASET_LOCK, study=study)
+    with audit.change(by=by, reason=reason):
+        for record in records:
+            if record.status != Record.Status.LOCKED:
+                record.status = Record.Status.LOCKED
+                record.save()
+    return records
+
+
+def unlock(*, record: Record, reason: str, by: User) -> Record:
+    """Open a locked record again; earlier datasets keep what they hold."""
+    authorise(by, Permission.DATASET_LOCK, study=record.subject.study)
+    if not reason.strip():
+        raise ReasonNeeded([("", _("Unlocking needs a reason."))])
+    with audit.change(by=by, reason=reason):
+        record.status = Record.Status.COMPLETE
+        record.save()
+        audit.event(kind="record.unlock", subject=record.subject, details={"record": record.pk})
+    return record
+
+
+def _existing(records: list[Record], visit: Visit, form: str, repeat: int) -> Record | None:
+    return next((r for r in records if (r.visit_id, r.form, r.repeat) == (visit.pk, form, repeat)), None)
+
+
+def _refuse_stale(record: Record | None, expected_revision: int | None) -> None:
+    if record and record.status == Record.Status.LOCKED:
+        raise RecordIsLocked([("", _("This record is locked in a dataset; it must be unlocked first."))])
+    if expected_revision is not None and expected_revision != (record.revision if record else 0):
+        assert record is not None
+        raise EditConflict(record)
+
+
+def _read(
+    subject: Subject,
+    visit: Visit,
+    form: str,
+    data: Mapping[str, Any],
+    record: Record | None,
+    build: StudyBuild,
+    records: list[Record],
+    language: str,
+) -> Entry:
+    definition = build.study_definition
+    if form not in definition.event(visit.event).forms:
+        raise RecordRefused([("", _("The form %(form)s is not part of this visit.") % {"form": form})])
+    unknown = [name for name in data if name not in definition.form(form).items]
+    if unknown:
+        raise RecordRefused([(name, _("The form has no such item.")) for name in unknown])
+    entry = read_entry(
+        subject=subject, visit=visit, form=form, typed=data, record=record, definition=definition, records=records
+    )
+    if entry.unread:
+        raise RecordRefused([(name, bad.of(language)) for name, bad in entry.unread.items()], entry)
+    return entry
+
+
+def _kept(entry: Entry) -> dict[str, Any]:
+    """The values to store: entered and derived ones of visible items; empty ones left out."""
+    visible = entry.state.visible
+    return {name: value for name, value in entry.state.values.items() if value is not None and name in visible}
+
+
+def _status(record: Record | None, complete: bool, values: dict[str, Any]) -> str:
+    """A change after completion, verification or signature voids the later states and says so in the trail."""
+    if complete:
+        unchanged = record is not None and record.data == values
+        return record.status if unchanged and _is_past_entry(record) else Record.Status.COMPLETE  # type: ignore[union-attr]
+    if record and record.data == values:
+        return record.status
+    return Record.Status.COMPLETE if record and _is_past_entry(record) else Record.Status.IN_PROGRESS
+
+
+def _is_past_entry(record: Record) -> bool:
+    return record.status in (Record.Status.COMPLETE, Record.Status.VERIFIED, Record.Status.SIGNED)
+
+
+def _refuse_incomplete(entry: Entry, complete: bool, language: str) -> None:
+    if not complete:
+        return
+    hard = [finding for finding in entry.state.findings if finding.severity == "hard"]
+    open_items = [finding for finding in entry.state.findings if finding.check == "required"]
+    if hard or open_items:
+        raise RecordRefused([(f.item, f.message.of(language)) for f in [*hard, *open_items]], entry)
+
+
+def _ask_reason(record: Record | None, values: dict[str, Any], reason: str) -> None:
+    """A reason is due when something recorded changes or goes; filling what was empty is no change."""
+    if record is None or reason.strip():
+        return
+    entered = {name: value for name, value in record.data.items() if _is_entered(record, name)}
+    changed = [name for name, value in entered.items() if values.get(name) != value]
+    if _is_past_entry(record):
+        changed = changed or [name for name in values if name not in record.data]
+    if changed:
+        raise ReasonNeeded([(name, _("Give a reason for changing this value.")) for name in changed])
+
+
+def _is_entered(record: Record, name: str) -> bool:
+    item = record.build.study_definition.form(record.form).items.get(name)
+    return item is None or item.is_entered
+
+
+def _refresh_dependants(subject: Subject, changed: Record, records: list[Record], by: User) -> None:
+    """Derive again what other forms compute from this one (change from baseline, scores that need sex or age)."""
+    definition = changed.build.study_definition
+    for record in records:
+        if record.pk == changed.pk or record.form not in readers_of(changed.build.sha256, definition, changed.form):
+            continue
+        if record.status == Record.Status.LOCKED:
+            continue
+        others = [one for one in records if one.pk != record.pk]
+        form = record.build.study_definition.form(record.form)
+        state = evaluate(form, record.data, context_for(subject, others, visit=record.visit))
+        derived = {name for name, item in form.items.items() if item.type == "derived"}
+        kept = {name: value for name, value in record.data.items() if name not in derived}
+        values = kept | {name: state.values[name] for name in derived if state.values.get(name) is not None}
+        if values != record.data:
+            with audit.change(by=by, reason=f"derived from {changed.form}", source="derived"):
+                record.data = values
+                record.save()
+
+
+_readers: dict[tuple[str, str], frozenset[str]] = {}
+
+
+def readers_of(build_hash: str, definition: StudyDefinition, form: str) -> frozenset[str]:
+    """The forms whose derivations read `form`; computed once per build."""
+    key = (build_hash, form)
+    if key not in _readers:
+        _readers[key] = frozenset(
+            one.oid
+            for one in definition.forms
+            for item in one.items.values()
+            if item.type == "derived" and any(form in name.split(".")[1:-1] for name in one.needs(item))
+        )
+    return _readers[key]
+
+
+def _advance(record: Record, expected: str, status: str, by: User) -> Record:
+    if record.status != expected:
+        text = _("The record is %(status)s; this step needs another state.") % {"status": record.status}
+        raise RecordRefused([("", text)])
+    with audit.change(by=by):
+        record.status = status
+        record.save()
+    return record

@@ -1,0 +1,280 @@
+"""The audit trail as lines: one per changed value, and one per typed event, in time order.
+
+Columns follow ICH E6(R3) 4.2.2 and EMA 6.2.1: UTC time, user, role and organisation at the time, place, item,
+old and new value, reason, source, build.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import heapq
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any, TextIO
+
+from django.db import models
+from django.db.models import Q
+
+from registry import audit
+from registry.models import AuditEvent, Site, Study, Subject, User
+from registry.permissions import Permission, authorise, scope
+from registry.services.seals import audited_models
+
+CHUNK = 2000
+# A cell that a spreadsheet would run as a formula is written with an apostrophe before it (OWASP: CSV injection).
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the trail. `old` and `new` are values as stored, JSON where they are not text."""
+
+    at: str
+    user: str
+    role: str
+    organisation: str
+    site: str
+    subject: str
+    event: str
+    form: str
+    item: str
+    old: str
+    new: str
+    reason: str
+    source: str
+    build: str
+    action: str
+    revision: str
+    request: str
+
+
+COLUMNS = [field.name for field in fields(Line)]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which part of a study's trail: everything that is None is not asked."""
+
+    site: Site | None = None
+    subject: Subject | None = None
+    user: User | None = None
+    kind: str = ""
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+
+
+def lines(*, study: Study, filters: Filters | None = None, by: User) -> Iterator[Line]:
+    """The trail of a study inside the person's scope, oldest first, streamed."""
+    authorise(by, Permission.AUDIT_VIEW, study=study)
+    asked = filters or Filters()
+    streams = [_history_lines(model, study, asked, by) for model in audited_models()]
+    streams.append(_event_lines(study, asked, by))
+    found = (line for _time, _tie, line in heapq.merge(*streams, key=lambda entry: entry[:2]))
+    return (line for line in found if not asked.kind or line.action == asked.kind)
+
+
+def export(*, study: Study, file: TextIO, filters: Filters | None = None, format: str = "csv", by: User) -> int:
+    """Write the trail to `file` as CSV or JSON Lines and log the export itself; returns the number of lines."""
+    authorise(by, Permission.AUDIT_EXPORT, study=study)
+    if format not in ("csv", "jsonl"):
+        raise ValueError(f"format {format!r}: choose csv or jsonl")
+    written = _write_csv(file, lines(study=study, filters=filters, by=by)) if format == "csv" else 0
+    if format == "jsonl":
+        for line in lines(study=study, filters=filters, by=by):
+            file.write(json.dumps(line.__dict__, ensure_ascii=False) + "\n")
+            written += 1
+    with audit.change(by=by):
+        audit.event(kind="audit.export", study=study, details={"format": format, "lines": written})
+    return written
+
+
+def csv_lines(found: Iterable[Line]) -> Iterator[list[str]]:
+    """Header and rows, each cell safe to open in a spreadsheet."""
+    yield COLUMNS
+    for line in found:
+        yield [_safe(getattr(line, name)) for name in COLUMNS]
+
+
+def _write_csv(file: TextIO, found: Iterable[Line]) -> int:
+    writer = csv.writer(file)
+    count = -1
+    for row in csv_lines(found):
+        writer.writerow(row)
+        count += 1
+    return count
+
+
+def _safe(cell: str) -> str:
+    """Numbers stay numbers: only what a spreadsheet could run is disarmed."""
+    if not cell.startswith(FORMULA_STARTS) or cell.replace(".", "", 1).removeprefix("-").isdecimal():
+        return cell
+    return "'" + cell
+
+
+Entry = tuple[dt.datetime, str, Line]
+
+
+def _history_lines(model: type[audit.Audited], study: Study, asked: Filters, by: User) -> Iterator[Entry]:
+    """One entry per value that differs from the row's previous revision."""
+    history = model.history.model
+    rows = history.objects.filter(**_in_study(model, study)).select_related("history_user")
+    rows = rows.order_by("history_date", "history_id")
+    if asked.until:
+        rows = rows.filter(history_date__lte=asked.until)
+    places = Places(model)
+    previous: dict[int, dict[str, Any]] = {}
+    for row in rows.iterator(chunk_size=CHUNK):
+        key = getattr(row, model._meta.pk.attname)
+        values = places.values(row)
+        old = previous.get(key, {})
+        previous[key] = values
+        if (asked.since and row.history_date < asked.since) or (asked.user and row.history_user != asked.user):
+            continue
+        place = places.of(row)
+        if not _inside(place, asked, by, study):
+            continue
+        for number, item in enumerate(sorted({*old, *values})):
+            if old.get(item) != values.get(item):
+                line = _line(row, place, item, old.get(item), values.get(item))
+                yield row.history_date, f"{history._meta.db_table}{row.pk:020d}{number:06d}", line
+
+
+def _inside(place: audit.Place, asked: Filters, by: User, study: Study) -> bool:
+    if (asked.site and asked.site != place.site) or (asked.subject and asked.subject != place.subject):
+        return False
+    visible = visible_sites(by, study)
+    return place.site is None or visible is None or place.site.pk in visible
+
+
+class Places:
+    """Reads a history row of one model: its place and its values by item. Models may say more by `audit_place` and
+    `audit_values` (a record shows its answers as items, not one JSON document)."""
+
+    def __init__(self, model: type[audit.Audited]) -> None:
+        self.model = model
+        self.known: dict[tuple[str, Any], Any] = {}
+        self.tracked = [field for field in model._meta.concrete_fields if not field.primary_key]
+
+    def values(self, row: Any) -> dict[str, Any]:
+        own = getattr(self.model, "audit_values", None)
+        if own is not None:
+            return own(row)
+        found = {field.name: getattr(row, field.attname) for field in self.tracked}
+        return {name: value for name, value in found.items() if value not in (None, "") and not _secret(name)}
+
+    def of(self, row: Any) -> audit.Place:
+        own = getattr(self.model, "audit_place", None)
+        if own is not None:
+            return own(row, self.get)
+        subject = self.get(Subject, getattr(row, "subject_id", None) or self._own(row, Subject))
+        site_id = subject.site_id if subject else getattr(row, "site_id", None) or self._own(row, Site)
+        return audit.Place(site=self.get(Site, site_id), subject=subject, form=self.model._meta.model_name or "")
+
+    def _own(self, row: Any, model: type[models.Model]) -> int | None:
+        return getattr(row, "id", None) if self.model is model else None
+
+    def get(self, model: type[models.Model], key: Any) -> Any:
+        """A related row, read once per export."""
+        if key is None:
+            return None
+        if (model.__name__, key) not in self.known:
+            self.known[model.__name__, key] = model._base_manager.filter(pk=key).first()
+        return self.known[model.__name__, key]
+
+
+def _secret(name: str) -> bool:
+    """Ciphertexts and keyed hashes say nothing to a reader and must not travel."""
+    return name.endswith(("_encrypted", "_hash"))
+
+
+def visible_sites(by: User, study: Study) -> frozenset[int] | None:
+    """The sites of the study whose rows the person sees; None is all."""
+    cached: dict[int, frozenset[int] | None] = by.__dict__.setdefault("_visible_sites", {})
+    if study.pk not in cached:
+        condition = scope(by, study_path="study", site_path="pk")
+        found = Site.objects.filter(study=study).filter(condition or Q()).values_list("pk", flat=True)
+        cached[study.pk] = None if condition is None else frozenset(found)
+    return cached[study.pk]
+
+
+def _in_study(model: type[audit.Audited], study: Study) -> dict[str, Any]:
+    """The filter that keeps history rows in the study. History keeps plain keys, so paths go by key lists."""
+    path: str = getattr(model, "STUDY_PATH", "study")
+    if path == "pk":
+        return {"id": study.pk}
+    if "__" not in path:
+        return {f"{path}_id": study.pk}
+    first, rest = path.split("__", 1)
+    related = model._meta.get_field(first).related_model
+    return {f"{first}_id__in": related._base_manager.filter(**{rest: study}).values("pk")}  # type: ignore[union-attr]
+
+
+def _event_lines(study: Study, asked: Filters, by: User) -> Iterator[Entry]:
+    events = AuditEvent.objects.visible_to(by).filter(study=study).select_related("by", "site", "subject")
+    wanted = {"site": asked.site, "subject": asked.subject, "by": asked.user}
+    events = events.filter(**{name: value for name, value in wanted.items() if value is not None})
+    if asked.since:
+        events = events.filter(at__gte=asked.since)
+    if asked.until:
+        events = events.filter(at__lte=asked.until)
+    for one in events.order_by("at", "pk").iterator(chunk_size=CHUNK):
+        line = Line(
+            at=utc(one.at),
+            user=one.by.username if one.by else "",
+            role=one.role,
+            organisation=one.organisation,
+            site=one.site.code if one.site else "",
+            subject=one.subject.number if one.subject else "",
+            event="",
+            form="",
+            item="",
+            old="",
+            new=_text(one.details) if one.details else "",
+            reason=one.reason,
+            source=one.source,
+            build="",
+            action=one.kind,
+            revision="",
+            request=one.request_id,
+        )
+        yield one.at, f"event{one.pk:020d}", line
+
+
+def _line(row: Any, place: audit.Place, item: str, old: Any, new: Any) -> Line:
+    user = row.history_user
+    return Line(
+        at=utc(row.history_date),
+        user=user.username if user else "",
+        role=row.history_role,
+        organisation=row.history_organisation,
+        site=place.site.code if place.site else "",
+        subject=place.subject.number if place.subject else "",
+        event=place.event,
+        form=place.form,
+        item=item,
+        old=_text(old),
+        new=_text(new),
+        reason=row.history_change_reason or "",
+        source=row.history_source,
+        build=place.build,
+        action="create" if row.history_type == "+" else "change",
+        revision=place.revision,
+        request=row.history_request,
+    )
+
+
+def utc(moment: dt.datetime) -> str:
+    """ISO 8601 in UTC with seconds and milliseconds."""
+    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dt.datetime):
+        return utc(value)
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return str(value)
