@@ -9,6 +9,9 @@ from scipy.stats import f as f_distribution
 
 from analytics.stats.inputs import DegenerateInput, Estimate, Floats, confidence, numbers, same_length
 
+# Between subjects, between raters, residual, within subjects.
+MeanSquares = tuple[float, float, float, float]
+
 
 @dataclass(frozen=True, slots=True)
 class Icc:
@@ -44,7 +47,7 @@ def icc(ratings: ArrayLike, *, form: str = "2,1", level: float = 0.95) -> Icc:
         raise DegenerateInput(f"ICC form {form!r} is unknown; use '2,1' or '3,1'", f"未知的ICC形式{form!r}")
     squares = _mean_squares(x)
     compute = {"1": _one_way, "2": _two_way_agreement, "3": _two_way_consistency}[kind]
-    value, lo, hi, f, df1, df2 = compute(*squares, *x.shape, 1 - level)
+    value, lo, hi, f, df1, df2 = compute(squares, x.shape[0], x.shape[1], 1 - level)
     if unit == "k":
         value, lo, hi = (_mean_of_raters(v, x.shape[1]) for v in (value, lo, hi))
     return Icc(Estimate(value, lo, hi, "F", n=x.shape[0], level=level), f"ICC({form})", f, df1, df2, x.shape[1])
@@ -165,7 +168,7 @@ def _ratings(ratings: ArrayLike) -> Floats:
     return x
 
 
-def _mean_squares(x: Floats) -> tuple[float, float, float, float]:
+def _mean_squares(x: Floats) -> MeanSquares:
     """Between subjects, between raters, residual, within subjects."""
     n, k = x.shape
     subjects = k * ((x.mean(axis=1) - x.mean()) ** 2).sum()
@@ -176,13 +179,13 @@ def _mean_squares(x: Floats) -> tuple[float, float, float, float]:
     return float(subjects / (n - 1)), float(raters / (k - 1)), residual / ((n - 1) * (k - 1)), float(within)
 
 
-def _one_way(msb: float, msj: float, mse: float, msw: float, n: int, k: int, alpha: float) -> tuple[float, ...]:
+def _one_way(squares: MeanSquares, n: int, k: int, alpha: float) -> tuple[float, ...]:
+    msb, _, _, msw = squares
     return _from_f(msb, msw, n - 1, n * (k - 1), k, alpha)
 
 
-def _two_way_consistency(
-    msb: float, msj: float, mse: float, msw: float, n: int, k: int, alpha: float
-) -> tuple[float, ...]:
+def _two_way_consistency(squares: MeanSquares, n: int, k: int, alpha: float) -> tuple[float, ...]:
+    msb, _, mse, _ = squares
     return _from_f(msb, mse, n - 1, (n - 1) * (k - 1), k, alpha)
 
 
@@ -197,10 +200,9 @@ def _from_f(above: float, below: float, df1: int, df2: int, k: int, alpha: float
     return value, float((low - 1) / (low + k - 1)), float((high - 1) / (high + k - 1)), f, df1, df2
 
 
-def _two_way_agreement(
-    msb: float, msj: float, mse: float, msw: float, n: int, k: int, alpha: float
-) -> tuple[float, ...]:
+def _two_way_agreement(squares: MeanSquares, n: int, k: int, alpha: float) -> tuple[float, ...]:
     """Interval by the Satterthwaite degrees of freedom of Shrout and Fleiss (1979)."""
+    msb, msj, mse, _ = squares
     value = (msb - mse) / (msb + (k - 1) * mse + k * (msj - mse) / n)
     df1, df2 = n - 1, (n - 1) * (k - 1)
     if mse == 0:

@@ -54,16 +54,15 @@ def confusion_table(outcome: ArrayLike, score: ArrayLike, threshold: float) -> C
     y, s = binary_outcome(outcome), numbers(score, "score")
     same_length(outcome=y.astype(float), score=s)
     positive = s >= float(numbers([threshold], "threshold")[0])
-    counts = (y & positive, ~y & positive, y & ~positive, ~y & ~positive)
-    return ConfusionTable(*(int(count.sum()) for count in counts), threshold=float(threshold))
+    tp, fp = int((y & positive).sum()), int((~y & positive).sum())
+    return ConfusionTable(tp, fp, int(y.sum()) - tp, int((~y).sum()) - fp, threshold=float(threshold))
 
 
 def classify(table: ConfusionTable, *, level: float = 0.95) -> Classification:
     """Every rate of the table, proportions with exact and Wilson intervals, ratios with log intervals."""
     t = table
     sensitivity, specificity = _rate(t.tp, t.tp + t.fn, level), _rate(t.tn, t.tn + t.fp, level)
-    both = sensitivity is not None and specificity is not None
-    balanced = (sensitivity.value + specificity.value) / 2 if both else None
+    balanced = (sensitivity.value + specificity.value) / 2 if sensitivity and specificity else None
     return Classification(
         table=t,
         sensitivity=sensitivity,

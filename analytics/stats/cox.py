@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from analytics.stats.concordance import harrell_c
 from analytics.stats.inputs import DegenerateInput, Estimate, Floats, confidence, follow_up, numbers, same_length
 from analytics.stats.kaplan_meier import kaplan_meier
 
+Column: TypeAlias = Sequence[object] | np.ndarray
+Covariates: TypeAlias = Mapping[str, Column]
 # Above this many units of log hazard per SD the likelihood is climbing to infinity, not to an estimate.
 MONOTONE = 15.0
 
@@ -73,7 +76,7 @@ class _Design:
 def cox(
     time: ArrayLike,
     event: ArrayLike,
-    covariates: Mapping[str, Sequence[object] | ArrayLike],
+    covariates: Covariates,
     *,
     levels: Mapping[str, Sequence[str]] | None = None,
     level: float = 0.95,
@@ -102,7 +105,7 @@ def cox(
 def proportional_hazards(
     time: ArrayLike,
     event: ArrayLike,
-    covariates: Mapping[str, Sequence[object] | ArrayLike],
+    covariates: Covariates,
     *,
     levels: Mapping[str, Sequence[str]] | None = None,
     transform: str = "km",
@@ -147,7 +150,7 @@ def _transformed(t: Floats, e: np.ndarray, times: Floats, transform: str) -> Flo
 def _design(
     time: ArrayLike,
     event: ArrayLike,
-    covariates: Mapping[str, Sequence[object] | ArrayLike],
+    covariates: Covariates,
     levels: Mapping[str, Sequence[str]],
 ) -> _Design:
     t, e = follow_up(time, event)
@@ -163,9 +166,7 @@ def _design(
     return _Design(t, e, x, tuple(name for _, name, _ in columns), tuple(term for term, _, _ in columns))
 
 
-def _columns(
-    name: str, values: Sequence[object] | ArrayLike, levels: Sequence[str] | None
-) -> list[tuple[str, str, Floats]]:
+def _columns(name: str, values: Column, levels: Sequence[str] | None) -> list[tuple[str, str, Floats]]:
     """(term, column, values): numbers as they are, text as one indicator per level but the reference."""
     array = np.asarray(values)
     if levels is None and array.dtype.kind in "biuf":

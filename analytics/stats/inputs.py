@@ -1,12 +1,15 @@
 """What every statistic asks of its arrays before it computes, and how it refuses."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 Floats = NDArray[np.float64]
+T = TypeVar("T")
 
 
 class DegenerateInput(ValueError):
@@ -31,6 +34,22 @@ class Estimate:
     se: float | None = None
     level: float = 0.95
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """A number that does not exist on these data, and why."""
+
+    unavailable: str
+    unavailable_zh: str
+
+
+def attempt(compute: Callable[..., T], *arguments: object, **options: object) -> T | Unavailable:
+    """The result, or why there is none: in a report one missing number must not take the others with it."""
+    try:
+        return compute(*arguments, **options)
+    except DegenerateInput as reason:
+        return Unavailable(reason.en, reason.zh)
 
 
 def numbers(values: ArrayLike, name: str) -> Floats:

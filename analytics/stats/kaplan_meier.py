@@ -69,14 +69,22 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, *, interval: str = "log-log"
         log_se = np.sqrt(np.cumsum(deaths / (left * (left - deaths))))
         lo, hi = _limits(survival, log_se, interval, confidence(level))
         se = survival * log_se
-    middle = (_quantile(times, curve, 0.5) for curve in (survival, lo, hi))
-    shared = {"n": t.size, "level": level}
+    middle, earliest, latest = (_quantile(times, curve, 0.5) for curve in (survival, lo, hi))
+    n, n_events = t.size, int(e.sum())
     return SurvivalCurve(
-        *(tuple(column.tolist()) for column in (times, survival, se, lo, hi, at_risk, deaths, censored)),
-        median=Estimate(*middle, f"brookmeyer-crowley/{interval}", events=int(e.sum()), **shared),
+        times=tuple(times.tolist()),
+        survival=tuple(survival.tolist()),
+        se=tuple(se.tolist()),
+        lo=tuple(lo.tolist()),
+        hi=tuple(hi.tolist()),
+        at_risk=tuple(at_risk.tolist()),
+        events=tuple(deaths.tolist()),
+        censored=tuple(censored.tolist()),
+        median=Estimate(middle, earliest, latest, f"brookmeyer-crowley/{interval}", n, n_events, level=level),
         interval=interval,
-        n_events=int(e.sum()),
-        **shared,
+        level=level,
+        n=n,
+        n_events=n_events,
     )
 
 

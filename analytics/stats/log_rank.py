@@ -89,10 +89,9 @@ def pairwise_log_rank(
     for pair in pairs:
         rows = np.isin(labels, pair)
         tests.append(log_rank(t[rows], e[rows].astype(float), labels[rows].tolist()))
-    adjusted = adjust([test.p for test in tests], method=adjustment) if tests else []
+    adjusted = adjust([test.p for test in tests], method=adjustment).tolist() if tests else []
     return tuple(
-        PairwiseLogRank(a, b, test, float(p), adjustment)
-        for (a, b), test, p in zip(pairs, tests, adjusted, strict=True)
+        PairwiseLogRank(a, b, test, p, adjustment) for (a, b), test, p in zip(pairs, tests, adjusted, strict=True)
     )
 
 

@@ -46,7 +46,7 @@ def _finished(y: np.ndarray, design: Floats, offset: Floats, beta: Floats) -> Lo
 def _solve(information: Floats, right: Floats) -> Floats:
     if not np.all(np.isfinite(information)) or np.linalg.cond(information) > 1e14:
         raise _no_maximum()
-    return np.linalg.solve(information, right)
+    return np.asarray(np.linalg.solve(information, right), dtype=float)
 
 
 def _no_maximum() -> DegenerateInput:

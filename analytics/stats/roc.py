@@ -67,10 +67,10 @@ def compare_auc(outcome: ArrayLike, first: ArrayLike, second: ArrayLike, *, leve
         )
     se = float(np.sqrt(variance))
     z, half = difference / se, confidence(level) * se
-    shared = {"n": y.size, "events": int(y.sum())}
-    gap = Estimate(difference, difference - half, difference + half, "delong", se=se, level=level, **shared)
+    n, events = y.size, int(y.sum())
+    gap = Estimate(difference, difference - half, difference + half, "delong", n, events, se, level)
     one, two = (_estimate(float(areas[i]), float(np.sqrt(covariance[i, i])), y, "delong", level) for i in (0, 1))
-    return AucComparison(one, two, gap, z, float(2 * norm.sf(abs(z))), **shared)
+    return AucComparison(one, two, gap, z, float(2 * norm.sf(abs(z))), n, events)
 
 
 def hanley_mcneil_se(area: float, *, events: int, non_events: int) -> float:
@@ -156,16 +156,20 @@ def _covariance(components: Floats, areas: Floats) -> Floats:
 
 
 def _estimate(area: float, se: float, y: np.ndarray, interval: str, level: float) -> Estimate:
-    z, shared = confidence(level), {"n": y.size, "events": int(y.sum()), "se": se, "level": level}
+    if interval not in ("delong", "logit"):
+        raise DegenerateInput(
+            f"interval {interval!r} is unknown; use 'delong' or 'logit'", f"未知的区间类型{interval!r}"
+        )
+    z, events, note = confidence(level), int(y.sum()), ""
     if se == 0:
+        lo = hi = float("nan")
         note = "perfect separation: DeLong's variance is zero and gives no interval"
-        return Estimate(area, np.nan, np.nan, interval, note=note, **shared)
-    if interval == "delong":
-        return Estimate(area, max(0.0, area - z * se), min(1.0, area + z * se), interval, **shared)
-    if interval == "logit":
+    elif interval == "delong":
+        lo, hi = max(0.0, area - z * se), min(1.0, area + z * se)
+    else:
         half = z * se / (area * (1 - area))
-        return Estimate(area, float(expit(logit(area) - half)), float(expit(logit(area) + half)), interval, **shared)
-    raise DegenerateInput(f"interval {interval!r} is unknown; use 'delong' or 'logit'", f"未知的区间类型{interval!r}")
+        lo, hi = float(expit(logit(area) - half)), float(expit(logit(area) + half))
+    return Estimate(area, lo, hi, interval, y.size, events, se, level, note)
 
 
 def _counts(y: np.ndarray, s: Floats) -> tuple[Floats, np.ndarray, np.ndarray]:

@@ -51,8 +51,15 @@ def decision_curve(outcome: ArrayLike, probability: ArrayLike, *, thresholds: Ar
     tp, fp = _positives(p[y], t) / y.size, _positives(p[~y], t) / y.size
     odds, prevalence = t / (1 - t), y.mean()
     model, everybody = tp - fp * odds, prevalence - (1 - prevalence) * odds
-    columns = (t, model, everybody, np.zeros_like(t), 100 * (model - everybody) / odds)
-    return DecisionCurve(*(tuple(column.tolist()) for column in columns), n=y.size, events=int(y.sum()))
+    return DecisionCurve(
+        thresholds=tuple(t.tolist()),
+        model=tuple(model.tolist()),
+        treat_all=tuple(everybody.tolist()),
+        treat_none=(0.0,) * t.size,
+        avoided=tuple((100 * (model - everybody) / odds).tolist()),
+        n=y.size,
+        events=int(y.sum()),
+    )
 
 
 def clinical_impact(
