@@ -14,7 +14,7 @@ urlpatterns = [
     path("account/", accounts.profile, name="profile"),
     path("studies/<slug:code>/", studies.study, name="study"),
     path("studies/<slug:code>/subjects/", subjects.subjects, name="subjects"),
-    path("studies/<slug:code>/subjects/enrol/", subjects.enrol_subject, name="enrol-subject"),
+    path("studies/<slug:code>/subjects/<str:number>/identity/", subjects.identity, name="identity"),
     path("studies/<slug:code>/jobs/", jobs.jobs, name="jobs"),
     path("studies/<slug:code>/jobs/<int:job_id>/", jobs.job, name="job"),
 ]

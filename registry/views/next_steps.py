@@ -27,7 +27,7 @@ class Step:
 
 STEPS = (
     Step(
-        "registry:enrol-subject",
+        "crf:enrol-subject",
         P.SUBJECT_ENROL,
         "user-plus",
         _("Enrol a subject"),

@@ -1,0 +1,74 @@
+"""Who changed what, when and why: of a record, or of one of its items."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from crf.definitions.values import display_value
+from crf.forms import reason_shown
+from crf.selectors import ItemChange, record_changes
+from crf.views.entry_page import language
+from crf.views.places import Place, place_or_404
+from registry.web import render_page
+
+
+@require_safe
+def record_history(request: HttpRequest, **address: Any) -> HttpResponse:
+    place = place_or_404(request, **address)
+    return _history(request, place, None, place.form.name.of(language()))
+
+
+@require_safe
+def item_history(request: HttpRequest, item: str, **address: Any) -> HttpResponse:
+    place = place_or_404(request, **address)
+    if item not in place.form.items:
+        raise Http404(f"{place.form.oid} has no item {item}")
+    return _history(request, place, item, place.form.items[item].label.of(language()))
+
+
+def _history(request: HttpRequest, place: Place, item: str | None, name: str) -> HttpResponse:
+    changes = record_changes(place.record, item) if place.record else []
+    context = {
+        "title": _("History of %(name)s") % {"name": name},
+        "form": {"name": place.form.name.of(language())},
+        "place": place,
+        "subject": place.subject,
+        "subject_url": reverse("crf:subject", args=[place.subject.study.code, place.subject.number]),
+        "versions": [_version(place, list(group)) for _revision, group in groupby(changes, lambda c: c.revision)],
+    }
+    return render_page(request, "crf/record_history.html", context, fragment="crf/_history.html")
+
+
+def _version(place: Place, changes: list[ItemChange]) -> dict[str, Any]:
+    """One save: who, when, why, and its changes in the order of the form."""
+    first = changes[0]
+    order = list(place.form.items)
+    changes.sort(key=lambda change: order.index(change.item) if change.item in order else len(order))
+    return {
+        "at": first.at,
+        "who": first.by,
+        "role": first.role,
+        "organisation": first.organisation,
+        "source": first.source,
+        "reason": reason_shown(first.reason),
+        "revision": first.revision,
+        "changes": [_change(place, change) for change in changes],
+    }
+
+
+def _change(place: Place, change: ItemChange) -> dict[str, str]:
+    item = place.form.items.get(change.item)
+    if item is None:
+        return {"label": change.item, "old": str(change.old or ""), "new": str(change.new or "")}
+    codelist = place.study.codelist(item)
+    return {
+        "label": item.label.of(language()),
+        "old": display_value(item, codelist, change.old, language(), unit=True),
+        "new": display_value(item, codelist, change.new, language(), unit=True),
+    }

@@ -1,0 +1,125 @@
+"""Where a record is: its subject, visit, form and number; and the way to its neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import Http404, HttpRequest
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.translation import get_language
+
+from crf.definitions.model import Form, NotInDefinition, StudyDefinition
+from crf.models import Record, StudyBuild
+from crf.selectors import CasebookRow, current_build, subject_records
+from registry.models import Subject, Visit
+from registry.permissions import Permission, rights
+from registry.web import subject_or_404
+
+
+@dataclass(frozen=True)
+class Place:
+    """One form of one subject at one visit; `record` is None until something was saved."""
+
+    subject: Subject
+    visit: Visit
+    form: Form
+    repeat: int
+    build: StudyBuild
+    record: Record | None
+    records: list[Record]
+    may_enter: bool
+
+    @property
+    def study(self) -> StudyDefinition:
+        return self.build.study_definition
+
+    @property
+    def is_repeating(self) -> bool:
+        return self.form.repeating
+
+    @property
+    def url(self) -> str:
+        return record_url("crf:edit-record", self.visit, self.form.oid, self.repeat, self.subject)
+
+    def url_of(self, name: str, *more: Any) -> str:
+        return record_url(name, self.visit, self.form.oid, self.repeat, self.subject, *more)
+
+    @property
+    def visit_name(self) -> str:
+        return visit_name(self.study, self.visit)
+
+    @property
+    def repeats(self) -> list[int]:
+        """The numbers of this form at this visit that were saved."""
+        return sorted(r.repeat for r in self.records if (r.visit_id, r.form) == (self.visit.pk, self.form.oid))
+
+    @property
+    def next_repeat_url(self) -> str | None:
+        """The address of one more of this form, once this one is saved."""
+        if not (self.is_repeating and self.may_enter and self.record):
+            return None
+        return record_url("crf:edit-record", self.visit, self.form.oid, max(self.repeats) + 1, self.subject)
+
+
+def place_or_404(request: HttpRequest, code: str, number: str, event: str, visit: int, form: str, repeat: int) -> Place:
+    """The place that the address names; Http404 where the study has no such form."""
+    subject = subject_or_404(request, code, number, needs=Permission.RECORD_VIEW)
+    the_visit = get_object_or_404(subject.visits, event=event, repeat=visit)
+    the_visit.subject = subject
+    records = subject_records(subject)
+    record = next((r for r in records if (r.visit_id, r.form, r.repeat) == (the_visit.pk, form, repeat)), None)
+    build = record.build if record else current_build(subject.study, subject.site)
+    may_enter = Permission.RECORD_ENTER in rights(request.user, site=subject.site) and not is_locked(record)
+    the_form = form_or_404(build.study_definition, event, form)
+    place = Place(subject, the_visit, the_form, repeat, build, record, records, may_enter)
+    if record is None and repeat > (max(place.repeats, default=0) + 1 if the_form.repeating else 1):
+        raise Http404(f"{form} number {repeat} comes after one that does not exist")
+    return place
+
+
+def form_or_404(study: StudyDefinition, event: str, form: str) -> Form:
+    try:
+        if form not in study.event(event).forms:
+            raise Http404(f"{event} has no form {form}")
+        return study.form(form)
+    except NotInDefinition as problem:
+        raise Http404(str(problem)) from problem
+
+
+def is_locked(record: Record | None) -> bool:
+    return record is not None and record.status == Record.Status.LOCKED
+
+
+def record_url(name: str, visit: Visit, form: str, repeat: int, subject: Subject, *more: Any) -> str:
+    return reverse(name, args=[subject.study.code, subject.number, visit.event, visit.repeat, form, repeat, *more])
+
+
+def visit_name(study: StudyDefinition, visit: Visit) -> str:
+    event = study.event(visit.event)
+    name = event.name.of(get_language() or "zh-hans")
+    return f"{name} {visit.repeat}" if event.kind == "repeating" or visit.repeat > 1 else name
+
+
+def links(row: CasebookRow, subject: Subject, here: str = "") -> list[dict[str, Any]]:
+    """The forms of one visit as links with their state, each repeat by itself."""
+    language = get_language() or "zh-hans"
+    found = []
+    for cell in row.cells:
+        saved: list[Record | None] = [*cell.records] or [None]
+        for record in saved:
+            repeat = record.repeat if record else 1
+            url = record_url("crf:edit-record", cell.visit, cell.form.oid, repeat, subject)
+            found.append(
+                {
+                    "form": cell.form.oid,
+                    "name": cell.form.name.of(language),
+                    "url": url,
+                    "state": record.status if record else cell.state,
+                    "repeat": repeat,
+                    "is_repeating": cell.form.repeating,
+                    "is_here": url == here,
+                }
+            )
+    return found

@@ -1,0 +1,82 @@
+"""A subject from enrolment on: the casebook of visits and forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from crf.selectors import CasebookRow, casebook, definition_of
+from crf.services import calendar, enrolment
+from crf.views.entry_page import language
+from crf.views.places import links, visit_name
+from registry.forms import EnrolSubject
+from registry.models import Subject, User
+from registry.permissions import Permission, rights
+from registry.services.subjects import EnrolmentRefused
+from registry.web import render_page, study_or_404, subject_or_404, url_or_none
+
+
+@require_safe
+def subject(request: HttpRequest, code: str, number: str) -> HttpResponse:
+    subject = subject_or_404(request, code, number, needs=Permission.RECORD_VIEW)
+    held = rights(request.user, site=subject.site)
+    context = {
+        "subject": subject,
+        "rows": [_shown(row, subject) for row in casebook(subject, language())],
+        "may_enter": Permission.RECORD_ENTER in held,
+        "may_identify": Permission.IDENTITY_VIEW in held,
+        "series_url": url_or_none("imaging:subject-series", code, number) if Permission.IMAGE_VIEW in held else None,
+    }
+    return render_page(request, "crf/subject.html", context, fragment="crf/_casebook.html")
+
+
+@require_http_methods(["GET", "POST"])
+def enrol_subject(request: HttpRequest, code: str) -> HttpResponse:
+    study = study_or_404(request, code, needs=Permission.SUBJECT_ENROL)
+    form = EnrolSubject(request.POST or None, study=study, user=request.user)
+    if form.is_valid() and (subject := _enrolled(form, request.user)):
+        messages.success(request, _("Subject %(number)s is enrolled.") % {"number": subject.number})
+        return redirect("crf:subject", study.code, subject.number)
+    return render_page(request, "crf/enrol_subject.html", {"form": form}, status=422 if form.is_bound else 200)
+
+
+@require_POST
+def add_visit(request: HttpRequest, code: str, number: str, event: str) -> HttpResponse:
+    subject = subject_or_404(request, code, number, needs=Permission.RECORD_ENTER)
+    definition = definition_of(subject.study)
+    if event not in {one.oid for one in definition.events if one.kind == "repeating"}:
+        raise Http404(f"{event} is not a repeating visit")
+    visit = calendar.add_repeat(subject=subject, event=event, by=request.user)
+    messages.success(request, _("%(visit)s is added.") % {"visit": visit_name(definition, visit)})
+    return redirect("crf:subject", code, number)
+
+
+def _enrolled(form: EnrolSubject, user: User) -> Subject | None:
+    try:
+        return enrolment.enrol(**form.cleaned_data, by=user)
+    except EnrolmentRefused as refusal:
+        form.add_error(None, str(refusal))
+        return None
+
+
+def _shown(row: CasebookRow, subject: Subject) -> dict[str, Any]:
+    """One visit of the casebook: its dates, its forms, and whether one more may follow."""
+    study = definition_of(subject.study)
+    event = study.event(row.visit.event)
+    last = max(visit.repeat for visit in subject.visits.all() if visit.event == row.visit.event)
+    today = timezone.localdate()
+    opens = row.visit.window_from
+    return {
+        "visit": row.visit,
+        "name": visit_name(study, row.visit),
+        "state": row.state,
+        "is_open_now": bool(opens and opens <= today <= (row.visit.window_to or today)),
+        "forms": links(row, subject),
+        "repeats": event.kind == "repeating" and row.visit.repeat == last,
+    }
