@@ -1,4 +1,4 @@
-"""Enrol a subject and open its calendar, in one act."""
+"""Enrol a subject and put their visits in the calendar, in one transaction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from registry.services import subjects
 def enrol(
     *, site: Site, group: Group | None, enrolled_on: dt.date, name: str = "", hospital_number: str = "", by: User
 ) -> Subject:
-    """Enrol the next subject of the site and plan its visits. Raises subjects.EnrolmentRefused."""
+    """The next subject of the site, with every visit the schedule plans. Raises EnrolmentRefused."""
     authorise(by, Permission.SUBJECT_ENROL, site=site)
     with audit.change(by=by):
         subject = subjects.enrol(
