@@ -7,15 +7,13 @@ import hmac
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-
-
 from pydicom import Dataset
 from pydicom.datadict import dictionary_has_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
+from pydicom.uid import UID
 from pydicom.valuerep import PersonName
-
 
 from imaging.dicom import profile as table
 from imaging.dicom.dates import shift_date, shift_datetime
@@ -257,8 +255,6 @@ def _file_meta(original: Dataset, copy: Dataset) -> FileMetaDataset:
     meta.MediaStorageSOPClassUID = copy.SOPClassUID
     meta.MediaStorageSOPInstanceUID = copy.SOPInstanceUID
     meta.TransferSyntaxUID = original.file_meta.TransferSyntaxUID
-    meta.ImplementationClassUID = IMPLEMENTATION_UID
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_NAME
     return meta
-
-

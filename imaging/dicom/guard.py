@@ -98,7 +98,7 @@ def _check_pixels(dataset: Dataset) -> None:
     expected = _expected_bytes(dataset)
     if expected > MAX_BYTES:
         raise Refused("too_large", size=expected, limit=MAX_BYTES)
-    if syntax.is_compressed and not syntax == DeflatedExplicitVRLittleEndian:
+    if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
         if not dataset["PixelData"].is_undefined_length:
             raise Refused("not_encapsulated", uid=str(syntax))
         return

@@ -13,14 +13,30 @@ from imaging.dicom.reasons import Refused
 
 # Beside every PN, wherever it stands (PS3.3 C.2, C.7.1, C.7.2).
 KEYWORDS = frozenset(
-    """
-    PatientID OtherPatientIDs IssuerOfPatientID PatientBirthDate PatientAddress PatientTelephoneNumbers
-    MedicalRecordLocator MilitaryRank AccessionNumber AdmissionID InsurancePlanIdentification InstitutionName
-    InstitutionAddress InstitutionalDepartmentName ReferringPhysicianAddress ReferringPhysicianTelephoneNumbers
-    DeviceSerialNumber StudyID ServiceEpisodeID
-    """.split()
+    {
+        "PatientID",
+        "OtherPatientIDs",
+        "IssuerOfPatientID",
+        "PatientBirthDate",
+        "PatientAddress",
+        "PatientTelephoneNumbers",
+        "MedicalRecordLocator",
+        "MilitaryRank",
+        "AccessionNumber",
+        "AdmissionID",
+        "InsurancePlanIdentification",
+        "InstitutionName",
+        "InstitutionAddress",
+        "InstitutionalDepartmentName",
+        "ReferringPhysicianAddress",
+        "ReferringPhysicianTelephoneNumbers",
+        "DeviceSerialNumber",
+        "StudyID",
+        "ServiceEpisodeID",
+    }
 )
 TEXT_VRS = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
+OURS = frozenset({"PatientID", "DeidentificationMethod", "CodeMeaning"})  # written by us just before
 MIN_LENGTH = 4
 MIN_IDEOGRAPHS = 2
 OUR_UIDS = re.compile(rb"2\.25\.\d+")
@@ -31,7 +47,7 @@ ENCODINGS = ("utf-8", "gb18030", "latin-1")
 
 
 def known(original: Dataset) -> dict[str, set[str]]:
-    """Identifying strings of the object, by keyword; parts of names separately. Too short ones can't be searched for."""
+    """Identifying strings of the object, by keyword; parts of names separately. Too short ones can't be found."""
     found: dict[str, set[str]] = {}
     for element in _leaves(original):
         if element.VR == "PN" or element.keyword in KEYWORDS:
@@ -48,10 +64,11 @@ def scrub(copy: Dataset, identifiers: dict[str, set[str]]) -> list[str]:
     needles = {needle.lower() for parts in identifiers.values() for needle in parts}
     emptied = []
     for element in _leaves(copy):
-        if element.VR in TEXT_VRS and element.keyword not in ("PatientID", "DeidentificationMethod", "CodeMeaning"):
-            if any(needle in text.lower() for text in _texts(element) for needle in needles):
-                element.value = None
-                emptied.append(element.keyword)
+        if element.VR not in TEXT_VRS or element.keyword in OURS:
+            continue
+        if any(needle in text.lower() for text in _texts(element) for needle in needles):
+            element.value = None
+            emptied.append(element.keyword)
     return emptied
 
 

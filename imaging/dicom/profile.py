@@ -50,8 +50,7 @@ class Profile:
 def load() -> Profile:
     document = json.loads((Path(__file__).parent / "profile.json").read_text(encoding="utf-8"))
     rows = (
-        Rule(int(tag, 16), keyword, vr, action, options)
-        for tag, keyword, vr, action, options in document["attributes"]
+        Rule(int(tag, 16), keyword, vr, action, options) for tag, keyword, vr, action, options in document["attributes"]
     )
     return Profile(document["edition"], {row.tag: row for row in rows})
 

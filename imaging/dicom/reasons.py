@@ -122,7 +122,7 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
     "mask_rotated": (
         "分割的方向与序列不一致（翻转或旋转后无法对齐）；请检查导出时的方向信息。",
-        "The mask is oriented differently from the series and does not lie on its grid; check the exported orientation.",
+        "The mask is oriented differently from the series and off its grid; check the exported orientation.",
     ),
     "mask_matrix": (
         "分割的矩阵 {found} 与序列的 {expected} 不符；请在该序列上导出。",
@@ -157,6 +157,10 @@ REASONS: dict[str, tuple[str, str]] = {
     "missing_slices": (
         "层间距不等：缺少约 {count} 层（间距 {gap} mm）；请补传缺失的层面。",
         "Slices are missing: about {count} at a spacing of {gap} mm; upload the missing ones.",
+    ),
+    "sparse": (
+        "层间距 {gap} mm 远大于层厚 {thickness} mm；请补传缺失的层面。",
+        "Slices lie {gap} mm apart but are {thickness} mm thick; upload the missing ones.",
     ),
     "unequal_gaps": (
         "层间距不等（{low}–{high} mm）。",
@@ -205,6 +209,14 @@ class Refused(Exception):
     def __init__(self, code: str, **values: Any) -> None:
         self.reason = reason(code, **values)
         super().__init__(f"{self.reason.zh} {self.reason.en}")
+
+    @classmethod
+    def because(cls, why: Reason) -> "Refused":
+        """The exception for a reason that was found earlier."""
+        refused = cls("not_a_volume")
+        refused.reason = why
+        refused.args = (f"{why.zh} {why.en}",)
+        return refused
 
     @property
     def code(self) -> str:

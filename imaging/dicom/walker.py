@@ -1,6 +1,6 @@
 """Walk the bytes of a DICOM data set without parsing values: how deep, how many, does it end where it says.
 
-pydicom recurses once per nested sequence (pydicom #2330) and trusts lengths, so this runs before it, with its own stack.
+pydicom recurses once per nested sequence (pydicom #2330) and trusts lengths, so this runs before it, on its own stack.
 """
 
 import struct
@@ -98,9 +98,7 @@ def _delimiter(content: bytes, position: int, tag: int, stack: list[Level]) -> i
         if end is not None and end > len(content):
             raise Refused("truncated", tag=str(Tag(tag)), offset=position)
         stack.append(Level(end, items=False, explicit=level.explicit, little=level.little))
-    elif tag == ITEM_END and len(stack) > 1 and not level.items:
-        stack.pop()
-    elif tag == SEQUENCE_END and len(stack) > 1 and level.items:
+    elif len(stack) > 1 and tag == (SEQUENCE_END if level.items else ITEM_END):
         stack.pop()
     return value
 
@@ -117,8 +115,6 @@ def _fragments(content: bytes, position: int, little: bool) -> int:
             raise Refused("truncated", tag="(7FE0,0010)", offset=position)
         position += 8 + length
     raise Refused("truncated", tag="(7FE0,0010)", offset=position)
-
-
 
 
 def transfer_syntax(content: bytes) -> tuple[int, str]:
