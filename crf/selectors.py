@@ -67,7 +67,7 @@ def context_for(subject: Subject, records: Iterable[Record], *, visit: Visit | N
 
 def subject_records(subject: Subject) -> list[Record]:
     """All records of a subject, in the order of the calendar."""
-    found = Record.objects.filter(subject=subject).select_related("visit", "build")
+    found = Record.objects.filter(subject=subject).select_related("visit")
     return sorted(found, key=lambda r: (r.visit.target_on or dt.date.max, r.visit.event, r.visit.repeat, r.repeat))
 
 
@@ -95,7 +95,7 @@ def read_entry(
 
     Raises KeyError for an item the form doesn't have.
     """
-    study = definition or (record.build.study_definition if record else definition_of(subject.study))
+    study = definition or (record.study_definition if record else definition_of(subject.study))
     the_form = study.form(form)
     values = dict(record.data) if record else {}
     unread: dict[str, BadValue] = {}

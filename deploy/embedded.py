@@ -170,6 +170,12 @@ def attached(folder: Path) -> Servers:
     raise ServersUnavailable(f"Another program holds {folder / 'lock'} but its servers don't answer; stop it first.")
 
 
+def drop_database(servers: Servers, name: str) -> None:
+    """Remove a database with everything in it; tests only."""
+    with psycopg.connect(servers.database_url("postgres", "postgres"), autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
 @contextlib.contextmanager
 def _postgres(data: Path, passwords: dict[str, str], durable: bool) -> Iterator[int]:
     user = _postgres_user(data.parent)

@@ -3,7 +3,6 @@
 from django.urls import include, path
 
 urlpatterns = [
-    path("i18n/", include("django.conf.urls.i18n")),
     path("", include("registry.urls")),
     path("", include("crf.urls")),
     path("", include("imaging.urls")),

@@ -32,9 +32,7 @@ def django_db_setup(django_db_blocker: object, tmp_path_factory: pytest.TempPath
             done.touch()
         connections.close_all()
         embedded.create_database(servers.attached(), f"lobule_{worker}", template=servers.TEMPLATE)
-    for alias in connections:
-        connections[alias].settings_dict["NAME"] = f"lobule_{worker}"
-        connections.databases[alias]["NAME"] = f"lobule_{worker}"
+    _connect_to(f"lobule_{worker}")
     yield
     connections.close_all()
 
@@ -54,9 +52,11 @@ def _fast_passwords(settings: object) -> None:
 
 
 @pytest.fixture
-def study(db: None) -> object:
-    """The small study, published."""
+def study(request: pytest.FixtureRequest) -> object:
+    """The small study, published; in the test's transaction, or in its own database where it asks for one."""
     from tests.study import publish
+
+    request.getfixturevalue("transactional_clone" if "transactional_clone" in request.fixturenames else "db")
 
     return publish().study
 
@@ -86,3 +86,33 @@ def cast(study: object, site: object, other_site: object) -> dict[str, object]:
 @pytest.fixture
 def coordinator(cast: dict[str, object]) -> object:
     return cast["coordinator"]
+
+
+@pytest.fixture
+def transactional_clone(
+    django_db_setup: None, django_db_blocker: object, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """The name of a database of this test's own, in which commits are real; it is dropped afterwards."""
+    from django.db import connections
+
+    name = f"lobule_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_own"
+    running = servers.attached()
+    usual = connections["default"].settings_dict["NAME"]
+    embedded.drop_database(running, name)
+    embedded.create_database(running, name, template=servers.TEMPLATE)
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        _connect_to(name)
+        yield name
+        _connect_to(usual)
+    embedded.drop_database(running, name)
+
+
+def _connect_to(name: str) -> None:
+    from django.db import connections
+
+    from crf.models import definition_of_build
+
+    definition_of_build.cache_clear()  # keyed by primary key, which starts again in another database
+    for alias in connections:
+        connections[alias].close()
+        connections[alias].settings_dict["NAME"] = name

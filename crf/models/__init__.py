@@ -1,6 +1,6 @@
 """The tables of forms and answers."""
 
-from crf.models.builds import StudyBuild
+from crf.models.builds import StudyBuild, definition_of_build
 from crf.models.records import Record
 
-__all__ = ["Record", "StudyBuild"]
+__all__ = ["Record", "StudyBuild", "definition_of_build"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from django.conf import settings
 from django.db import models
@@ -11,6 +11,11 @@ from django.utils import timezone
 from crf.definitions.model import StudyDefinition
 from registry import audit
 from registry.permissions import Scoped
+
+
+class BuildManager(models.Manager):
+    def get_queryset(self) -> models.QuerySet:
+        return super().get_queryset().defer("definition")
 
 
 class StudyBuild(models.Model):
@@ -25,7 +30,8 @@ class StudyBuild(models.Model):
     published_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     published_at = models.DateTimeField(default=timezone.now)
 
-    objects = Scoped.as_manager()
+    # The definition is large and cached per process; rows travel without it.
+    objects = BuildManager.from_queryset(Scoped)()
 
     class Meta:
         ordering = ["study", "-pk"]
@@ -35,12 +41,12 @@ class StudyBuild(models.Model):
     def __str__(self) -> str:
         return f"{self.study_id} {self.version}"
 
-    @cached_property
+    @property
     def study_definition(self) -> StudyDefinition:
-        return _definition(self.pk)
+        return definition_of_build(self.pk)
 
 
 @lru_cache(maxsize=64)
-def _definition(build_id: int) -> StudyDefinition:
+def definition_of_build(build_id: int) -> StudyDefinition:
     """A build never changes, so each process reads and compiles it once."""
     return StudyDefinition.from_json(StudyBuild.objects.values_list("definition", flat=True).get(pk=build_id))

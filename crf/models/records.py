@@ -14,7 +14,8 @@ import pgtrigger
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from crf.models.builds import StudyBuild
+from crf.definitions.model import StudyDefinition
+from crf.models.builds import StudyBuild, definition_of_build
 from registry import audit
 from registry.models import ScopedAudited, Site, Subject, Visit
 
@@ -98,6 +99,11 @@ class Record(audit.Audited):
     @property
     def study_id(self) -> int:
         return self.subject.study_id
+
+    @property
+    def study_definition(self) -> StudyDefinition:
+        """The definition this record is bound to, read once per process."""
+        return definition_of_build(self.build_id)
 
     @classmethod
     def audit_values(cls, row: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from crf.definitions.check import FormState, evaluate
 from crf.definitions.model import StudyDefinition
-from crf.models import Record, StudyBuild
+from crf.models import Record, definition_of_build
 from crf.selectors import Entry, context_for, current_build, read_entry, subject_records
 from crf.services import calendar
 from registry import audit
@@ -81,8 +81,9 @@ def save(
         records = subject_records(subject)
         record = _existing(records, visit, form, repeat)
         _refuse_stale(record, expected_revision)
-        build = record.build if record else current_build(subject.study, subject.site)
-        entry = _read(subject, visit, form, data, record, build, records, language)
+        build_id = record.build_id if record else current_build(subject.study, subject.site).pk
+        definition = definition_of_build(build_id)
+        entry = _read(subject, visit, form, data, record, definition, records, language)
         values = _kept(entry)
         status = _status(record, complete, values)
         _refuse_incomplete(entry, complete, language)
@@ -91,7 +92,7 @@ def save(
         if record and (record.data, record.comments, record.status) == (values, merged, status):
             return SaveResult(record, entry.state, changed=False)
         _ask_reason(record, values, reason)
-        record = record or Record(subject=subject, visit=visit, form=form, repeat=repeat, build=build)
+        record = record or Record(subject=subject, visit=visit, form=form, repeat=repeat, build_id=build_id)
         record.data, record.comments, record.status = values, merged, status
         record.save()
         everything = [one for one in records if one.pk != record.pk] + [record]
@@ -170,11 +171,10 @@ def _read(
     form: str,
     data: Mapping[str, Any],
     record: Record | None,
-    build: StudyBuild,
+    definition: StudyDefinition,
     records: list[Record],
     language: str,
 ) -> Entry:
-    definition = build.study_definition
     if form not in definition.event(visit.event).forms:
         raise RecordRefused([("", _("The form %(form)s is not part of this visit.") % {"form": form})])
     unknown = [name for name in data if name not in definition.form(form).items]
@@ -230,20 +230,20 @@ def _ask_reason(record: Record | None, values: dict[str, Any], reason: str) -> N
 
 
 def _is_entered(record: Record, name: str) -> bool:
-    item = record.build.study_definition.form(record.form).items.get(name)
+    item = record.study_definition.form(record.form).items.get(name)
     return item is None or item.is_entered
 
 
 def _refresh_dependants(subject: Subject, changed: Record, records: list[Record], by: User) -> None:
     """Derive again what other forms compute from this one (change from baseline, scores that need sex or age)."""
-    definition = changed.build.study_definition
+    readers = changed.study_definition.readers.get(changed.form, frozenset())
     for record in records:
-        if record.pk == changed.pk or record.form not in readers_of(changed.build.sha256, definition, changed.form):
+        if record.pk == changed.pk or record.form not in readers:
             continue
         if record.status == Record.Status.LOCKED:
             continue
         others = [one for one in records if one.pk != record.pk]
-        form = record.build.study_definition.form(record.form)
+        form = record.study_definition.form(record.form)
         state = evaluate(form, record.data, context_for(subject, others, visit=record.visit))
         derived = {name for name, item in form.items.items() if item.type == "derived"}
         kept = {name: value for name, value in record.data.items() if name not in derived}
@@ -252,22 +252,6 @@ def _refresh_dependants(subject: Subject, changed: Record, records: list[Record]
             with audit.change(by=by, reason=f"derived from {changed.form}", source="derived"):
                 record.data = values
                 record.save()
-
-
-_readers: dict[tuple[str, str], frozenset[str]] = {}
-
-
-def readers_of(build_hash: str, definition: StudyDefinition, form: str) -> frozenset[str]:
-    """The forms whose derivations read `form`; computed once per build."""
-    key = (build_hash, form)
-    if key not in _readers:
-        _readers[key] = frozenset(
-            one.oid
-            for one in definition.forms
-            for item in one.items.values()
-            if item.type == "derived" and any(form in name.split(".")[1:-1] for name in one.needs(item))
-        )
-    return _readers[key]
 
 
 def _advance(record: Record, expected: str, status: str, by: User) -> Record:

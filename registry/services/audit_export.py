@@ -144,7 +144,7 @@ def _history_lines(model: type[audit.Audited], study: Study, asked: Filters, by:
 def _inside(place: audit.Place, asked: Filters, by: User, study: Study) -> bool:
     if (asked.site and asked.site != place.site) or (asked.subject and asked.subject != place.subject):
         return False
-    visible = visible_sites(by, study)
+    visible = _visible_sites(by, study)
     return place.site is None or visible is None or place.site.pk in visible
 
 
@@ -189,7 +189,7 @@ def _secret(name: str) -> bool:
     return name.endswith(("_encrypted", "_hash"))
 
 
-def visible_sites(by: User, study: Study) -> frozenset[int] | None:
+def _visible_sites(by: User, study: Study) -> frozenset[int] | None:
     """The sites of the study whose rows the person sees; None is all."""
     cached: dict[int, frozenset[int] | None] = by.__dict__.setdefault("_visible_sites", {})
     if study.pk not in cached:

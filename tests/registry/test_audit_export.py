@@ -1,0 +1,82 @@
+"""The exported trail tells every change, to whom it may be told."""
+
+import csv
+import io
+import json
+
+import pytest
+from django.core.exceptions import PermissionDenied
+
+from registry.services import audit_export
+from tests.study import enrol, enter
+
+pytestmark = pytest.mark.django_db
+
+
+def exported(study, by, **filters):
+    file = io.StringIO()
+    audit_export.export(study=study, file=file, filters=audit_export.Filters(**filters), by=by)
+    file.seek(0)
+    return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def subject(site, coordinator):
+    subject = enrol(site, by=coordinator, name="Li Lei", hospital_number="H-1001")
+    enter(subject, "DM", {"age": "52", "sex": "M"}, by=coordinator)
+    enter(subject, "DM", {"age": "53"}, by=coordinator, reason="source says 53")
+    return subject
+
+
+def test_a_change_is_one_line_with_old_new_who_role_where_and_why(study, cast, subject):
+    [line] = [one for one in exported(study, cast["monitor"]) if one["item"] == "age" and one["action"] == "change"]
+    assert (line["old"], line["new"], line["reason"]) == ("52", "53", "source says 53")
+    assert (line["user"], line["role"], line["organisation"]) == ("coordinator", "coordinator@01", "First hospital")
+    assert (line["site"], line["subject"], line["event"], line["form"]) == ("01", "01-0001", "BASELINE", "DM")
+    assert (line["build"], line["revision"], line["source"]) == ("1.0", "2", "command")
+    assert line["at"].endswith("Z")
+
+
+def test_the_trail_is_in_time_order_and_counts_creation(study, cast, subject):
+    lines = exported(study, cast["monitor"])
+    assert [one["at"] for one in lines] == sorted(one["at"] for one in lines)
+    assert {"create", "change", "build.publish", "membership.grant"} <= {one["action"] for one in lines}
+
+
+def test_no_identity_leaves_with_the_trail(study, cast, subject):
+    text = json.dumps(exported(study, cast["monitor"]), ensure_ascii=False)
+    assert "Li Lei" not in text and "H-1001" not in text and "hash" not in text
+
+
+def test_the_export_is_itself_in_the_trail(study, cast, subject):
+    exported(study, cast["monitor"])
+    last = exported(study, cast["monitor"])[-1]
+    assert last["action"] == "audit.export" and last["user"] == "monitor"
+
+
+def test_a_monitor_of_another_site_sees_nothing_of_this_one(study, other_site, subject):
+    from tests.study import person
+
+    monitor = person("monitor2", study=study, role="monitor", site=other_site)
+    assert not [one for one in exported(study, monitor) if one["site"] == "01" or one["subject"]]
+
+
+def test_filters_narrow_by_subject(study, site, cast, coordinator, subject):
+    other = enrol(site, by=coordinator)
+    lines = exported(study, cast["monitor"], subject=other)
+    assert lines and {one["subject"] for one in lines} == {"01-0002"}
+
+
+@pytest.mark.parametrize("role", ["coordinator", "reader", "statistician", "administrator", "data_manager", "stranger"])
+def test_only_monitors_export(study, cast, role, subject):
+    with pytest.raises(PermissionDenied):
+        exported(study, cast[role])
+
+
+def test_a_formula_in_a_value_is_disarmed_and_a_negative_number_is_not(study, cast, coordinator, subject):
+    enter(subject, "AE", {"ae_term": "=HYPERLINK(1)"}, by=coordinator, event="LOG")
+    blood = {"albumin": "38", "bilirubin": "12"}
+    enter(subject, "LB", blood, by=coordinator)
+    values = {one["item"]: one["new"] for one in exported(study, cast["monitor"])}
+    assert values["ae_term"] == "'=HYPERLINK(1)"
+    assert values["albi_score"] == "-2.52"

@@ -1,0 +1,104 @@
+"""Whoever bends the trail is found: the tampering is a superuser's, with triggers off."""
+
+import psycopg
+import pytest
+from django.db import connection
+
+from crf.services import integrity
+from registry import merkle
+from registry.models import AuditSeal
+from registry.services import people, seals
+from tests import servers
+from tests.study import enrol, enter
+
+
+@pytest.fixture
+def sealed(tampering_db, site, coordinator):
+    subject = enrol(site, by=coordinator)
+    for age in ("50", "51", "52"):
+        enter(subject, "DM", {"age": age, "sex": "M"}, by=coordinator, reason="source")
+    seals.seal(by=people.system_user())
+    enter(subject, "DM", {"age": "53"}, by=coordinator, reason="source")
+    seals.seal(by=people.system_user())
+
+
+@pytest.fixture
+def tampering_db(transactional_clone):
+    """A clone of the database that commits for real, and a superuser's connection with triggers off."""
+    url = servers.attached().database_url("postgres", transactional_clone)
+    with psycopg.connect(url, autocommit=True) as superuser:
+        superuser.execute("SET session_replication_role = replica")
+        yield superuser
+
+
+def found():
+    return {problem.kind for problem in [*seals.verify().problems, *integrity.problems()]}
+
+
+def test_an_untouched_trail_is_clean(sealed):
+    result = seals.verify()
+    assert result.problems == [] and result.seals == 2 and result.rows > 10
+    assert integrity.problems() == []
+
+
+def test_sealing_again_with_nothing_new_makes_no_seal(sealed):
+    # The seal itself writes no audit row.
+    assert seals.seal(by=people.system_user()) is None
+
+
+@pytest.mark.parametrize(
+    ("tampering", "kinds"),
+    [
+        (
+            "UPDATE crf_historicalrecord SET data = '{\"age\": 40}' WHERE revision = 2",
+            {"row_altered", "digest_of_history"},
+        ),
+        ("UPDATE crf_historicalrecord SET history_date = now() WHERE revision = 2", {"row_altered"}),
+        ("UPDATE crf_historicalrecord SET history_user_id = 1 WHERE revision = 2", {"row_altered"}),
+        ("DELETE FROM crf_historicalrecord WHERE revision = 2", {"row_removed", "revision_missing"}),
+        ("DELETE FROM crf_historicalrecord WHERE revision = 4", {"row_removed", "record_differs_from_history"}),
+        ("UPDATE crf_record SET data = '{\"age\": 40}'", {"digest_of_record"}),
+        (
+            "UPDATE crf_record SET data = '{}', digest = crf_record_digest(subject_id, visit_id, form, repeat,"
+            " build_id, status, revision, '{}', comments)",
+            {"record_differs_from_history"},
+        ),
+        ("DELETE FROM crf_record", {"history_without_record"}),
+        ("DELETE FROM registry_auditseal WHERE id = (SELECT min(id) FROM registry_auditseal)", {"seal_missing"}),
+        ("UPDATE registry_auditseal SET root = repeat('0', 64)", {"seal_altered", "seal_signature", "seal_missing"}),
+        ("UPDATE registry_auditevent SET kind = 'nothing'", {"row_altered"}),
+    ],
+)
+def test_each_kind_of_tampering_is_named(sealed, tampering_db, tampering, kinds):
+    tampering_db.execute(tampering)
+    assert kinds <= found()
+
+
+def test_a_row_inserted_among_sealed_ones_is_named(sealed, tampering_db):
+    tampering_db.execute("DELETE FROM registry_auditevent WHERE id = 1")
+    columns = "kind, at, source, role, organisation, reason, request_id, details"
+    tampering_db.execute(
+        f"INSERT INTO registry_auditevent (id, {columns}) VALUES (1, 'forged', now(), 'web', '', '', '', '', '{{}}')"
+    )
+    assert "row_altered" in found()
+
+
+def test_a_resealed_trail_fails_by_its_key(sealed, settings):
+    settings.SEAL_KEY = "11" * 32
+    assert {"seal_key", "seal_signature"} <= found()
+
+
+def test_the_merkle_root_is_that_of_rfc_6962():
+    # The test vectors of Certificate Transparency: the empty tree, and the tree of these seven leaves.
+    leaves = [bytes.fromhex(text) for text in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657")]
+    assert merkle.root([]).hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert merkle.root(leaves[:1]).hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+    assert merkle.root(leaves).hex() == "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c"
+
+
+def test_rows_written_after_the_last_seal_are_counted(sealed, site, coordinator):
+    assert seals.verify().unsealed == 0
+    enrol(site, by=coordinator)
+    assert seals.verify().unsealed > 0
+    assert AuditSeal.objects.count() == 2
+    connection.close()
