@@ -12,8 +12,7 @@ from typing import Any
 from . import response, scores
 
 # The CEL library logs each exception that a function raises; here raising is how "no value" is said.
-logging.getLogger("cel").addHandler(logging.NullHandler())
-logging.getLogger("cel").propagate = False
+logging.getLogger("cel").setLevel(logging.CRITICAL + 1)
 
 
 class NoValue(ArithmeticError):

@@ -294,6 +294,16 @@ class StudyDefinition(StudyFile):
     def _forms(self) -> dict[str, Form]:
         return {form.oid: form for form in self.forms}
 
+    @functools.cached_property
+    def readers(self) -> dict[str, frozenset[str]]:
+        """By form, the forms whose derived items read it."""
+        found: dict[str, set[str]] = {}
+        for form, item in self.items():
+            for name in form.needs(item) if item.type == "derived" else []:
+                for part in name.split(".")[1:-1]:
+                    found.setdefault(part, set()).add(form.oid)
+        return {oid: frozenset(forms) for oid, forms in found.items()}
+
     def form(self, oid: str) -> Form:
         try:
             return self._forms[oid]

@@ -37,11 +37,18 @@ TRANSLATION = {
 def explain(error: ValidationError, value: Any) -> Iterator[Fault]:
     """One fault per place; of a union's branches only the first complaint is kept."""
     seen: set[Place] = set()
-    for problem in error.errors(include_url=False):
+    problems = error.errors(include_url=False)
+    for problem in problems:
+        if problem["type"] == "too_short" and any(_inside(other["loc"], problem["loc"]) for other in problems):
+            continue  # the list is only short of the entries that are themselves reported
         place = _real(problem["loc"], value, problem["type"] in ("missing", "extra_forbidden"))
         if place not in seen:
             seen.add(place)
             yield _fault(place, problem, value)
+
+
+def _inside(loc: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(loc) > len(outer) and loc[: len(outer)] == outer
 
 
 def _real(loc: tuple[int | str, ...], value: Any, last_is_key: bool) -> Place:
@@ -57,12 +64,15 @@ def _real(loc: tuple[int | str, ...], value: Any, last_is_key: bool) -> Place:
 
 
 def _named(place: Place, value: Any) -> str:
-    """What a person would call the place: `DM.albumin`, the event's OID, or the key."""
+    """What a person would call the place: `DM.albumin`, `BASELINE`, `SEX.M`; in study.yaml without the study's code."""
+    is_study = isinstance(value, dict) and "events" in value
     names: list[str] = []
+    if isinstance(value, dict) and place and "oid" not in value and "code" not in value:
+        names.append(str(place[0]))  # a code list is named by its key
     for key in (None, *place):
         if key is not None:
             value = value[key] if _has(value, key) else None
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not (is_study and key is None and len(place) > 1):
             name = value.get("oid") or value.get("code") or value.get("id") or value.get("name")
             if isinstance(name, str):
                 names.append(name)

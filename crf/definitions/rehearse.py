@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -34,7 +35,8 @@ def misfit(
     `target` is the derived item that the result is for; without one the result must be true or false.
     """
     expression = compile_expression(text)
-    specimens = [_specimens(study, name, resolve(name)) for name in expression.names]
+    numbers = [*NUMBERS, *_thresholds(text)]
+    specimens = [_specimens(study, name, resolve(name), numbers) for name in expression.names]
     for values in _runs(specimens):
         try:
             result = expression.evaluate(dict(zip(expression.names, values, strict=True)).get)
@@ -50,12 +52,18 @@ def misfit(
     return None
 
 
-def _specimens(study: StudyDefinition, name: str, item: Item | None) -> list[Any]:
+def _thresholds(text: str) -> list[float]:
+    """The numbers that an expression mentions, with either sign: its branches part there."""
+    found = [float(number) for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", text)][:5]
+    return [sign * number for number in found for sign in (1, -1)]
+
+
+def _specimens(study: StudyDefinition, name: str, item: Item | None, numbers: list[Any]) -> list[Any]:
     if item is None:
         return FACTS.get(name, ["A"])
     kind = item.value_kind
     if kind in ("integer", "decimal"):
-        return NUMBERS
+        return numbers
     if kind in ("choice", "choices"):
         codelist = study.codelist(item)
         codes = codelist.codes() if codelist else ["A"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from .errors import Fault, Place
@@ -47,31 +46,26 @@ def expressions(form: Form, at: Place) -> Iterator[tuple[Place, str, str, str]]:
         yield (*at, "checks", index, "require"), f"{form.oid}.{check.id}", "require", check.require
 
 
-def _repeated(names: Iterable[str]) -> set[str]:
-    return {name for name, count in Counter(names).items() if count > 1}
-
-
-def _twice(place: Place, item: str, name: str) -> Fault:
-    return Fault(place, item, f"“{name}”重复", f"{name!r} is used twice", "请改名,使其唯一", "rename one of them")
+def _repeats(named: Iterable[tuple[str, Place]], owner: str = "") -> Iterator[Fault]:
+    """The second and later uses of a name that must be unique."""
+    seen: set[str] = set()
+    for name, place in named:
+        if name in seen:
+            item = f"{owner}.{name}" if owner else name
+            yield Fault(
+                place, item, f"“{name}”重复", f"{name!r} is used twice", "请改名,使其唯一", "rename one of them"
+            )
+        seen.add(name)
 
 
 def _duplicates(study: StudyDefinition) -> Iterator[Fault]:
     for key, attribute in (("events", "oid"), ("forms", "oid"), ("sites", "code"), ("groups", "code")):
-        names = [getattr(part, attribute) for part in getattr(study, key)]
-        again = _repeated(names)
-        seen: set[str] = set()
-        for index, name in enumerate(names):
-            if name in again and name in seen:
-                yield _twice((key, index, attribute), name, name)
-            seen.add(name)
+        parts = getattr(study, key)
+        yield from _repeats((getattr(part, attribute), (key, index, attribute)) for index, part in enumerate(parts))
     for index, form in enumerate(study.forms):
-        named = [(item.name, (*place, "name")) for item, place in places(form, ("forms", index))]
-        named += [(check.id, ("forms", index, "checks", at, "id")) for at, check in enumerate(form.checks)]
-        first: set[str] = set()
-        for name, place in named:
-            if name in first:
-                yield _twice(place, f"{form.oid}.{name}", name)
-            first.add(name)
+        items = [(item.name, (*place, "name")) for item, place in places(form, ("forms", index))]
+        checks = [(check.id, ("forms", index, "checks", at, "id")) for at, check in enumerate(form.checks)]
+        yield from _repeats([*items, *checks], form.oid)
 
 
 def _events(study: StudyDefinition) -> Iterator[Fault]:
@@ -116,10 +110,9 @@ def _unknown(place: Place, item: str, zh: str, en: str, name: str, known: Iterab
 
 def _codelists(study: StudyDefinition) -> Iterator[Fault]:
     for name, codelist in study.codelists.items():
-        again = _repeated(codelist.codes())
-        for index, choice in enumerate(codelist.choices):
-            if choice.code in again:
-                yield _twice(("codelists", name, "choices", index, "code"), name, choice.code)
+        yield from _repeats(
+            [(code, ("codelists", name, "choices", index, "code")) for index, code in enumerate(codelist.codes())], name
+        )
 
 
 def _form(study: StudyDefinition, form: Form, at: Place) -> Iterator[Fault]:
@@ -285,9 +278,8 @@ def _cycles(study: StudyDefinition) -> Iterator[Fault]:
         dependency_order(needs)
     except Cycle as cycle:
         place, item_name = where[cycle.names[0]]
-        chain = " → ".join(cycle.names)
         yield Fault(
-            place, item_name, f"循环依赖:{chain}", f"circular dependency: {chain}",
+            place, item_name, f"循环依赖:{cycle}", f"circular dependency: {cycle}",
             "去掉其中一个引用", "take one of the references out",
         )  # fmt: skip
 

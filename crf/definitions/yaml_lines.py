@@ -11,7 +11,7 @@ import yaml
 from .errors import Place
 
 MAX_BYTES = 20_000_000
-MAX_NODES = 2_000_000  # aliases can make a small file unfold to billions of nodes
+MAX_NODES = 600_000  # aliases can make a small file unfold to billions of nodes
 
 try:
     from yaml import CSafeLoader as _Base
