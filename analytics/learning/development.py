@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.special import expit
+from scipy.stats import rankdata
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
@@ -84,7 +85,7 @@ class Learner:
             raise BadCohort("development needs at least 2 subjects with and 2 without the outcome; add subjects")
         pipeline = pipelines.build(cohort.frame, self.settings, self.seed)
         grid = pipelines.grid(cohort.frame.shape[1], self.settings)
-        with threadpool_limits(1), warnings.catch_warnings():
+        with threadpool_limits(1), warnings.catch_warnings(), config_context(skip_parameter_validation=True):
             warnings.simplefilter("ignore", ConvergenceWarning)
             scores, unseen = search(pipeline, grid, cohort, folds, self.seed)
             best = int(np.argmax(scores))
@@ -120,34 +121,39 @@ def search(
     areas = np.zeros((len(grid), folds))
     unseen = np.zeros((len(grid), len(cohort.outcome)))
     for fold, (train, test) in enumerate(subject_folds(cohort, folds, derived_seed(seed, "inner"))):
-        fitted: dict[tuple, tuple[Any, Any]] = {}
+        prepared = _Prepared(pipeline, cohort.frame[train], cohort.outcome[train], cohort.frame[test])
         for index, choice in enumerate(grid):
-            model, rows = _fitted(pipeline, choice, cohort, train, test, fitted)
-            unseen[index, test] = model.decision_function(rows)
-            areas[index, fold] = roc_auc_score(cohort.outcome[test], unseen[index, test])
+            unseen[index, test] = prepared.scores(choice)
+        areas[:, fold] = aucs(cohort.outcome[test], unseen[:, test])
     return areas.mean(axis=1), unseen
 
 
-def _fitted(
-    pipeline: Pipeline,
-    choice: dict[str, Any],
-    cohort: Cohort,
-    train: np.ndarray,
-    test: np.ndarray,
-    done: dict[tuple, tuple[Any, Any]],
-) -> tuple[Any, Any]:
-    """The last step fitted on `train`, and `test` as it sees it. Steps that choices share are fitted once a fold."""
-    seen, left_out, outcome = cohort.frame[train], cohort.frame[test], cohort.outcome[train]
-    key: tuple = ()
-    for name, step in pipeline.steps[:-1]:
-        own = _own(name, choice)
-        key += (name, *own.items())
-        if key not in done:
-            fresh = clone(step).set_params(**own)
-            done[key] = (fresh.fit_transform(seen, outcome), fresh.transform(left_out))
-        seen, left_out = done[key]
-    name, model = pipeline.steps[-1]
-    return clone(model).set_params(**_own(name, choice)).fit(seen, outcome), left_out
+def aucs(outcome: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """AUC of each row of `scores`, from rank sums; many at once, where one call per choice would take half the time."""
+    events = outcome == 1
+    ranks = rankdata(scores, axis=1)[:, events].sum(axis=1)
+    return (ranks - events.sum() * (events.sum() + 1) / 2) / (events.sum() * (~events).sum())
+
+
+class _Prepared:
+    """One inner fold. Steps that several choices share are fitted once, on its development rows only."""
+
+    def __init__(self, pipeline: Pipeline, train: pd.DataFrame, outcome: np.ndarray, test: pd.DataFrame):
+        self._pipeline, self._train, self._outcome, self._test = pipeline, train, outcome, test
+        self._done: dict[tuple, tuple[Any, Any]] = {}
+
+    def scores(self, choice: dict[str, Any]) -> np.ndarray:
+        """Log-odds of the test rows."""
+        train, test, key = self._train, self._test, ()
+        for name, step in self._pipeline.steps[:-1]:
+            own = _own(name, choice)
+            key = (*key, name, *own.items())
+            if key not in self._done:
+                fresh = clone(step).set_params(**own)
+                self._done[key] = (fresh.fit_transform(train, self._outcome), fresh.transform(test))
+            train, test = self._done[key]
+        name, model = self._pipeline.steps[-1]
+        return clone(model).set_params(**_own(name, choice)).fit(train, self._outcome).decision_function(test)
 
 
 def _own(step: str, choice: dict[str, Any]) -> dict[str, Any]:
