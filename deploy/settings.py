@@ -60,6 +60,7 @@ def postgresql(name: str) -> dict[str, object]:
 DEBUG = yes_or_no("DEBUG", False)
 SECRET_KEY = text("SECRET_KEY")
 ALLOWED_HOSTS = text("ALLOWED_HOSTS", "127.0.0.1,localhost").split(",")
+CSRF_FAILURE_VIEW = "registry.views.errors.form_expired"
 CSRF_TRUSTED_ORIGINS = [origin for origin in text("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
 HTTPS = yes_or_no("HTTPS", True)
 

@@ -8,3 +8,7 @@ urlpatterns = [
     path("", include("imaging.urls")),
     path("", include("analytics.urls")),
 ]
+
+handler403 = "registry.views.errors.not_allowed"
+handler404 = "registry.views.errors.not_found"
+handler500 = "registry.views.errors.failed"

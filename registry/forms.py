@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from registry.models import Group, Site, Study, Subject, User
+from registry.models import AuditEvent, Group, Site, Study, Subject, User
 from registry.permissions import Permission, rights
+from registry.services.audit_export import Filters
 
 
 class EnrolSubject(forms.Form):
@@ -65,3 +67,51 @@ class SubjectFilter(forms.Form):
     def chosen(self) -> dict[str, str]:
         self.is_valid()
         return {name: self.cleaned_data.get(name, "") for name in self.fields}
+
+
+class AuditFilter(forms.Form):
+    """Which part of the audit trail; without any choice, the last 30 days."""
+
+    site = forms.ModelChoiceField(Site.objects.none(), label=_("Site"), required=False, empty_label=_("all"))
+    subject = forms.CharField(label=_("Subject"), required=False, widget=forms.TextInput(attrs={"type": "search"}))
+    person = forms.ModelChoiceField(User.objects.none(), label=_("Person"), required=False, empty_label=_("all"))
+    action = forms.ChoiceField(label=_("Action"), required=False)
+    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+
+    def __init__(self, *args: Any, study: Study, user: User, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.study, self.user = study, user
+        self.fields["since"].initial = timezone.localdate() - dt.timedelta(days=30)
+        self.fields["site"].queryset = study.sites.visible_to(user)
+        self.fields["person"].queryset = User.objects.filter(memberships__study=study).distinct().order_by("username")
+        kinds = AuditEvent.objects.visible_to(user).filter(study=study).order_by().values_list("kind", flat=True)
+        words = [("create", _("create")), ("change", _("change"))]
+        self.fields["action"].choices = [("", _("all")), *words, *((kind, kind) for kind in sorted(set(kinds)))]
+
+    def clean_subject(self) -> Subject | None:
+        number = self.cleaned_data["subject"].strip()
+        found = Subject.objects.visible_to(self.user).filter(study=self.study, number=number).first()
+        if number and found is None:
+            raise forms.ValidationError(_("No subject has this number."))
+        return found
+
+    def chosen(self) -> Filters:
+        """The filters as the export takes them; days are whole days here, in local time."""
+        if not self.is_bound:
+            return Filters(since=_midnight(self.fields["since"].initial))
+        if not self.is_valid():
+            return Filters(since=_midnight(timezone.localdate() + dt.timedelta(days=1)))
+        given = self.cleaned_data
+        return Filters(
+            site=given["site"],
+            subject=given["subject"],
+            user=given["person"],
+            kind=given["action"],
+            since=_midnight(given["since"]),
+            until=_midnight(given["until"] + dt.timedelta(days=1)) if given["until"] else None,
+        )
+
+
+def _midnight(day: dt.date | None) -> dt.datetime | None:
+    return timezone.make_aware(dt.datetime.combine(day, dt.time.min)) if day else None

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from registry.views import accounts, jobs, studies, subjects
+from registry.views import accounts, jobs, studies, subjects, trail
 
 app_name = "registry"
 urlpatterns = [
@@ -15,6 +15,8 @@ urlpatterns = [
     path("studies/<slug:code>/", studies.study, name="study"),
     path("studies/<slug:code>/subjects/", subjects.subjects, name="subjects"),
     path("studies/<slug:code>/subjects/<str:number>/identity/", subjects.identity, name="identity"),
+    path("studies/<slug:code>/audit/", trail.audit, name="audit"),
+    path("studies/<slug:code>/audit/export/", trail.export_audit, name="export-audit"),
     path("studies/<slug:code>/jobs/", jobs.jobs, name="jobs"),
     path("studies/<slug:code>/jobs/<int:job_id>/", jobs.job, name="job"),
 ]

@@ -29,7 +29,7 @@ def study(request: HttpRequest, code: str) -> HttpResponse:
     context = {
         "enrolment": numbers,
         "chart": enrolment_chart(numbers),
-        "chart_css": "chart-sm" if len(numbers.rows) < 4 else "chart-md",
+        "chart_css": "chart-xs" if len(numbers.rows) < 3 else "chart-sm",
         "steps": next_steps(request.user, study),
         "jobs": Job.objects.visible_to(request.user)
         .filter(study=study)
