@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from analytics.endpoints import Row, SubjectRows, load_endpoints
 from analytics.endpoints import evaluate as decide
@@ -151,3 +152,15 @@ def test_what_the_registration_leaves_open_is_marked_assumed() -> None:
         assert rule.origin == "assumed"
     note = endpoint(LT, "RHS6").note
     assert note and "confirmed by the PI" in note.en and "待 PI 确认" in note.zh
+
+
+@pytest.mark.parametrize("code", [HCC, LT])
+def test_the_synthetic_recipe_names_items_and_codes_that_exist(code: str) -> None:
+    recipe = yaml.safe_load((FIXTURES / code / "synthetic.yaml").read_text(encoding="utf-8"))
+    for name, rule in recipe["items"].items():
+        oid, item_name = name.split(".")
+        item = STUDIES[code].form(oid).items.get(item_name)
+        assert item is not None and item.is_entered, name
+        codelist = STUDIES[code].codelist(item)
+        drawn = [rule["value"]] if "value" in rule else [*rule.get("choice", {}), *rule.get("several", {})]
+        assert codelist is None or set(drawn) <= set(codelist.codes()), name
