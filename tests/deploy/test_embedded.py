@@ -1,0 +1,102 @@
+"""The embedded servers stop with whoever started them, and start again after anything."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from deploy import embedded
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from deploy import embedded
+with embedded.running(Path(sys.argv[1]), durable=False) as servers:
+    print(servers.database_url("lobule_app"), flush=True)
+    time.sleep(120)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path_factory):
+    # PostgreSQL runs as an account of its own when root starts it; pytest's folders are private.
+    made = tmp_path_factory.mktemp("embedded")
+    for parent in [made, *made.parents][:3]:
+        parent.chmod(0o755)
+    return made
+
+
+@pytest.fixture
+def program(folder):
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, folder], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    address = process.stdout.readline().strip()
+    assert address.startswith("postgresql://"), "the servers did not start"
+    yield process, address
+    process.kill()
+    process.wait()
+
+
+def answers(address: str) -> bool:
+    try:
+        psycopg.connect(address, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def stops(address: str) -> bool:
+    deadline = time.monotonic() + 15
+    while answers(address) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not answers(address)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["ctrl-c", "kill", "kill -9"])
+def test_the_servers_stop_with_the_program_however_it_ends(program, how):
+    process, address = program
+    assert answers(address)
+    os.kill(process.pid, how)
+    assert stops(address)
+
+
+def test_the_servers_start_again_after_kill_9(program, folder):
+    process, _ = program
+    process.kill()
+    with embedded.running(folder, durable=False) as servers:
+        assert answers(servers.database_url("lobule_owner"))
+
+
+def test_a_second_program_uses_the_servers_of_the_first(program, folder):
+    _, address = program
+    with embedded.running(folder) as servers:
+        assert servers.database_url("lobule_app") == address
+    assert answers(address)
+
+
+def test_an_initdb_killed_half_way_is_made_again(folder):
+    half_made = folder / "postgres.new"
+    half_made.mkdir()
+    (half_made / "PG_VERSION").write_text("18\n")
+    with embedded.running(folder, durable=False) as servers:
+        assert answers(servers.database_url("lobule_app"))
+    assert not half_made.exists()
+
+
+def test_a_folder_that_is_no_database_is_left_alone_and_explained(folder):
+    (folder / "postgres").mkdir()
+    (folder / "postgres" / "thesis.doc").write_text("mine")
+    with pytest.raises(embedded.ServersUnavailable, match="move it away"), embedded.running(folder):
+        pass
+    assert (folder / "postgres" / "thesis.doc").read_text() == "mine"
+
+
+def test_the_app_role_has_no_password_but_the_generated_one(program, folder):
+    _, address = program
+    assert not answers(address.replace(":" + address.split(":")[2].split("@")[0], ":guess"))
+    assert (folder / "passwords.json").stat().st_mode & 0o077 == 0
