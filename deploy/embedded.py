@@ -120,8 +120,9 @@ def running(folder: Path, *, durable: bool = True) -> Iterator[Servers]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as lock:
-        if not _try_lock(lock.fileno()):
-            yield attached(folder)
+        other = _take_lock_or_find(folder, lock.fileno())
+        if other:
+            yield other
             return
         state = folder / "servers.json"
         state.unlink(missing_ok=True)
@@ -159,15 +160,24 @@ def create_database(servers: Servers, name: str, *, template: str = "template1")
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def attached(folder: Path) -> Servers:
-    """The servers another program runs on `folder`; it may still be starting them."""
+def _take_lock_or_find(folder: Path, descriptor: int) -> Servers | None:
+    """Take the folder's lock (None), or find the servers that the program holding it runs."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
+        if _try_lock(descriptor):
+            return None
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-            state = json.loads((folder / "servers.json").read_text())
-            return Servers(state["postgres"], state["valkey"], _passwords(folder))
+            servers = attached(folder)
+            if _answers(servers.database_url("postgres", "postgres")):
+                return servers
         time.sleep(0.1)
     raise ServersUnavailable(f"Another program holds {folder / 'lock'} but its servers don't answer; stop it first.")
+
+
+def attached(folder: Path) -> Servers:
+    """The servers that run on `folder` now. Raises FileNotFoundError when none do."""
+    state = json.loads((folder / "servers.json").read_text())
+    return Servers(state["postgres"], state["valkey"], _passwords(folder))
 
 
 def drop_database(servers: Servers, name: str) -> None:

@@ -68,6 +68,7 @@ def test_the_servers_stop_with_the_program_however_it_ends(program, how):
 def test_the_servers_start_again_after_kill_9(program, folder):
     process, _ = program
     process.kill()
+    process.wait()
     with embedded.running(folder, durable=False) as servers:
         assert answers(servers.database_url("lobule_owner"))
 
