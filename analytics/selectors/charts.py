@@ -1,0 +1,138 @@
+"""An evaluation's curves as ECharts options: plain dicts that the page draws; hovering reads the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from analytics.selectors.presentation import RISK_NAMES, SPLIT_NAMES
+
+Option = dict[str, Any]
+
+
+def charts(results: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """By split (and `survival`), the figures with id, label and option."""
+    primary = results["primary"]["set"]
+    found = {}
+    for split, about in results["splits"].items():
+        models = about["evaluation"]["models"]
+        drawn = [_roc(models), _calibration(models, primary), _decision(models), _impact(models, primary)]
+        name = str(SPLIT_NAMES[split])
+        found[split] = [
+            {"id": f"{split}-{one['code']}", "label": f"{one['name']}, {name}", **one} for one in drawn if one
+        ]
+    found["survival"] = [
+        {"id": f"survival-{code}", "code": code, "name": code, "label": code, "option": _curves(about["report"])}
+        for code, about in results["survival"].items()
+        if "report" in about
+    ]
+    return found
+
+
+def _plot(x: str, y: str, series: list[Option], **more: Any) -> Option:
+    return {
+        "grid": {"left": 56, "right": 16, "top": 48, "bottom": 48},
+        "legend": {"top": 0, "type": "scroll"},
+        "tooltip": {"trigger": "axis"},
+        "xAxis": {"type": "value", "name": x, "nameLocation": "middle", "nameGap": 28, "min": 0, **more.pop("x", {})},
+        "yAxis": {"type": "value", "name": y, "nameLocation": "middle", "nameGap": 40, **more.pop("y", {})},
+        "series": series,
+        **more,
+    }
+
+
+def _line(name: str, points: list[list[float | None]], **more: Any) -> Option:
+    return {"type": "line", "name": name, "data": points, "showSymbol": False, "lineStyle": {"width": 2}, **more}
+
+
+def _reference(name: str, points: list[list[float]]) -> Option:
+    return _line(name, points, lineStyle={"type": "dashed", "width": 1, "color": "#6E6E6E"}, color="#6E6E6E")
+
+
+def _pairs(x: list[float], y: list[float]) -> list[list[float | None]]:
+    return [[_short(a), _short(b)] for a, b in zip(x, y, strict=True)]
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _roc(models: list[Mapping[str, Any]]) -> dict[str, Any] | None:
+    series = []
+    for model in models:
+        if "sensitivity" not in model["roc"] or "value" not in model["auc"]:
+            continue
+        name = f"{model['name']} AUC {model['auc']['value']:.3f}"
+        falsely = [1 - value for value in model["roc"]["specificity"]]
+        series.append(_line(name, _pairs(falsely, model["roc"]["sensitivity"])))
+    if not series:
+        return None
+    series.append(_reference(_("chance"), [[0, 0], [1, 1]]))
+    option = _plot(_("1 − specificity"), _("Sensitivity"), series, x={"max": 1}, y={"min": 0, "max": 1})
+    return {"code": "roc", "name": _("ROC curve"), "option": option}
+
+
+def _primary(models: list[Mapping[str, Any]], primary: str) -> Mapping[str, Any]:
+    return next(model for model in models if model["name"] == primary)
+
+
+def _calibration(models: list[Mapping[str, Any]], primary: str) -> dict[str, Any] | None:
+    curve = (_primary(models, primary)["calibration"] or {}).get("curve", {})
+    if "predicted" not in curve:
+        return None
+    groups = [[_short(one["predicted_mean"]), _short(one["observed"]["value"])] for one in curve["groups"]]
+    series = [
+        _line(_("smoothed"), _pairs(curve["predicted"], curve["observed"])),
+        {"type": "scatter", "name": _("risk groups"), "data": groups, "symbolSize": 8},
+        _reference(_("ideal"), [[0, 0], [1, 1]]),
+    ]
+    x, y = _("Predicted probability"), _("Observed proportion")
+    option = _plot(x, y, series, x={"max": 1}, y={"min": 0, "max": 1})
+    return {"code": "calibration", "name": _("Calibration curve"), "option": option}
+
+
+def _decision(models: list[Mapping[str, Any]]) -> dict[str, Any] | None:
+    useful = [(model["name"], model["utility"]["decision_curve"]) for model in models if model["utility"]]
+    if not useful:
+        return None
+    series = [_line(name, _pairs(one["thresholds"], one["model"])) for name, one in useful]
+    first = useful[0][1]
+    prevalence = first["events"] / first["n"]
+    everybody = [pair for pair in _pairs(first["thresholds"], first["treat_all"]) if (pair[1] or 0) > -0.2 * prevalence]
+    series.append(_reference(_("treat all"), everybody))
+    series.append(_reference(_("treat none"), [[0, 0], [1, 0]]))
+    low = {"min": round(-0.2 * prevalence, 2)}
+    option = _plot(_("Threshold probability"), _("Net benefit"), series, x={"max": 1}, y=low)
+    return {"code": "decision", "name": _("Decision curve"), "option": option}
+
+
+def _impact(models: list[Mapping[str, Any]], primary: str) -> dict[str, Any] | None:
+    found = (_primary(models, primary)["utility"] or {}).get("clinical_impact")
+    if not found:
+        return None
+    series = [
+        _line(_("high risk"), _pairs(found["thresholds"], found["high_risk"])),
+        _line(_("high risk with event"), _pairs(found["thresholds"], found["high_risk_with_event"])),
+    ]
+    of = _("Of %(per)s subjects") % {"per": found["per"]}
+    option = _plot(_("Threshold probability"), of, series, x={"max": 1}, y={"min": 0, "max": found["per"]})
+    return {"code": "impact", "name": _("Clinical impact curve"), "option": option}
+
+
+def _curves(report: Mapping[str, Any]) -> Option:
+    series = []
+    for group, curve in report["groups"].items():
+        name = str(RISK_NAMES.get(group, group))
+        points = _pairs(curve["times"], curve["survival"])
+        series.append(_line(name, points, step="end"))
+        censored = list(_censored(curve))
+        series.append({"type": "scatter", "name": name, "data": censored, "symbol": "rect", "symbolSize": [1.5, 9]})
+    return _plot(_("Months"), _("Survival probability"), series, y={"min": 0, "max": 1})
+
+
+def _censored(curve: Mapping[str, Any]) -> Iterator[list[float | None]]:
+    for time, survival, count in zip(curve["times"], curve["survival"], curve["censored"], strict=True):
+        if count:
+            yield [_short(time), _short(survival)]

@@ -1,0 +1,1 @@
+"""Every write of analytics: each service authorises, then does all or nothing."""

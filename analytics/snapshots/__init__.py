@@ -1,0 +1,1 @@
+"""Dataset files: sorted tables, their content hashes, Parquet, the manifest (no Django)."""
