@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -64,7 +65,7 @@ CSRF_FAILURE_VIEW = "registry.views.errors.form_expired"
 CSRF_TRUSTED_ORIGINS = [origin for origin in text("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
 HTTPS = yes_or_no("HTTPS", True)
 
-# Keys of the registry: `registry.services.identities`, `imaging.dicom.deidentify`, `registry.services.seals` say how each is used.
+# How each key is used: `registry.services.identities`, `imaging.dicom.deidentify`, `registry.services.seals`.
 IDENTITY_KEYS = text("IDENTITY_KEYS").split(",")
 PSEUDONYM_KEY = text("PSEUDONYM_KEY")
 SEAL_KEY = text("SEAL_KEY")
@@ -205,6 +206,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }
 
+NIGHTLY_HOUR = whole_number("NIGHTLY_HOUR", 1)
 CELERY_BROKER_URL = text("CELERY_BROKER_URL")
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -212,8 +214,10 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = TIME_ZONE
+CELERY_BEAT_SCHEDULE = {
+    "nightly": {"task": "analytics.tasks.nightly", "schedule": crontab(hour=NIGHTLY_HOUR, minute=0)},
+}
 CELERY_BEAT_SCHEDULE_FILENAME = str(ROOT / "var" / "celerybeat-schedule")
-NIGHTLY_HOUR = whole_number("NIGHTLY_HOUR", 1)
 
 LOGGING = {
     "version": 1,

@@ -1,9 +1,11 @@
 """The embedded servers stop with whoever started them, and start again after anything."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,12 +26,12 @@ with embedded.running(Path(sys.argv[1]), durable=False) as servers:
 
 
 @pytest.fixture
-def folder(tmp_path_factory):
-    # PostgreSQL runs as an account of its own when root starts it; pytest's folders are private.
-    made = tmp_path_factory.mktemp("embedded")
-    for parent in [made, *made.parents][:3]:
-        parent.chmod(0o755)
-    return made
+def folder():
+    # PostgreSQL runs as an account of its own when root starts it, and pytest's own folders are private.
+    made = Path(tempfile.mkdtemp(prefix="lobule-embedded-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture
