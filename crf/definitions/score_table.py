@@ -66,10 +66,9 @@ SCORES: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
 class BadCell(ValueError):
     """A cell that cannot be read as the number or word its column promises."""
 
-    def __init__(self, column: str, why: str) -> None:
-        super().__init__(f"column {column}: {why}")
-        self.column = column
-        self.why = why
+    def __init__(self, column: str, zh: str, en: str) -> None:
+        super().__init__(f"column {column}: {en}")
+        self.zh = f"{column}列:{zh}"
 
 
 def quantities(row: Row) -> dict[str, Any]:
@@ -94,7 +93,9 @@ def _number(column: str, cell: str) -> float:
     try:
         return float(cell)
     except ValueError:
-        raise BadCell(column, f"{cell!r} is not a number; write it with a decimal point") from None
+        raise BadCell(
+            column, f"“{cell}”不是数字;请用小数点书写", f"{cell!r} is not a number; write it with a decimal point"
+        ) from None
 
 
 def available(columns: set[str]) -> list[str]:
@@ -112,7 +113,7 @@ def score_row(row: Row) -> dict[str, Any]:
         try:
             result[score] = function(*(values.get(name) for name in needs))
         except scores.NotAScoreInput as refusal:
-            raise BadCell(", ".join(needs), f"{score}: {refusal}") from refusal
+            raise BadCell(", ".join(needs), f"{score} 无法计算({refusal})", f"{score}: {refusal}") from refusal
         if score.startswith("cp_"):
             result[score.replace("cp_", "cp_class_")] = scores.child_pugh_class(result[score])
     return result

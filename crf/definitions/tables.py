@@ -1,0 +1,181 @@
+"""A CSV file as rows of text with their place in the spreadsheet; whatever is not plainly a table is refused."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+import unicodedata
+from dataclasses import dataclass
+
+MAX_BYTES = 50_000_000
+MAX_CELL = 10_000
+MAX_COLUMNS = 5_000
+DELIMITERS = ",;\t"
+# What a spreadsheet would run when the file is opened again; a sign before a number is only a number.
+FORMULA = re.compile(r"[=@]|[+-](?=[A-Za-z(@=])")
+BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+class BadTable(ValueError):
+    """A file or cell that is refused; `row` counts from 1 with the header, 0 means the whole file."""
+
+    def __init__(self, zh: str, en: str, remedy_zh: str, remedy_en: str, *, row: int = 0, column: str = "") -> None:
+        super().__init__(en)
+        self.zh, self.en, self.remedy_zh, self.remedy_en = zh, en, remedy_zh, remedy_en
+        self.row = row
+        self.column = column
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record of the file; `number` is the spreadsheet's row."""
+
+    number: int
+    cells: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    columns: tuple[str, ...]
+    rows: list[Row]
+    encoding: str
+    faults: list[BadTable]
+
+
+def read_table(content: bytes) -> Table:
+    """Header and rows of a CSV (comma, semicolon or tab; UTF-8, UTF-16 with a mark, or GB18030).
+
+    A file that cannot be read raises BadTable; faults of single cells are collected in `faults`.
+    """
+    if len(content) > MAX_BYTES:
+        limit = MAX_BYTES // 1_000_000
+        raise BadTable(f"文件超过{limit} MB", f"larger than {limit} MB", "请拆分文件", "split it")
+    text, encoding = decode(content)
+    records = _records(text)
+    columns = _header(records)
+    rows: list[Row] = []
+    faults: list[BadTable] = []
+    for number, cells in enumerate(records[1:], start=2):
+        if any(cell.strip() for cell in cells):
+            row, wrong = _row(number, columns, cells)
+            faults += wrong
+            if row:
+                rows.append(row)
+    return Table(columns, rows, encoding, faults)
+
+
+def decode(content: bytes) -> tuple[str, str]:
+    """The text and the encoding it was in. GB18030 can read almost any bytes, so what it gives must look Chinese."""
+    for mark, name in BYTE_ORDER_MARKS:
+        if content.startswith(mark):
+            return _strictly(content, name), name
+    try:
+        return content.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        text = _strictly(content, "gb18030")
+    foreign = [character for character in text if ord(character) > 127]
+    common = sum(1 for character in foreign if _is_common(character))
+    if common < 0.8 * len(foreign):
+        raise _unknown_encoding()
+    return text, "gb18030"
+
+
+def _strictly(content: bytes, encoding: str) -> str:
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        raise _unknown_encoding() from None
+
+
+def _unknown_encoding() -> BadTable:
+    return BadTable(
+        "无法识别文件编码", "the encoding of the file is not recognised",
+        "请另存为“CSV UTF-8”", "save it as CSV UTF-8",
+    )  # fmt: skip
+
+
+def _is_common(character: str) -> bool:
+    """In GB 2312: 6,763 everyday characters and the usual signs."""
+    try:
+        character.encode("gb2312")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _records(text: str) -> list[list[str]]:
+    delimiter = _delimiter(text)
+    csv.field_size_limit(2**31 - 1)  # the length of a cell is checked below, where its place is known
+    records: list[list[str]] = []
+    try:
+        records.extend(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise BadTable(
+            f"CSV 格式错误({error})", f"not well-formed CSV ({error})", "检查引号是否成对", "look for an open quote",
+            row=len(records) + 1,
+        ) from error  # fmt: skip
+    if not records:
+        raise BadTable("文件为空", "the file is empty", "第一行应为列名", "the first row holds the column names")
+    return records
+
+
+def _delimiter(text: str) -> str:
+    """The one that parts the first line into most cells, quoted parts aside."""
+    header = re.sub(r'"[^"]*"', "", text[:100_000].lstrip("\r\n").split("\n", 1)[0])
+    return max(DELIMITERS, key=header.count)
+
+
+def _header(records: list[list[str]]) -> tuple[str, ...]:
+    names = [unicodedata.normalize("NFC", name.strip()) for name in records[0]]
+    while names and not names[-1]:
+        names.pop()
+    if len(names) > MAX_COLUMNS:
+        raise BadTable(f"超过{MAX_COLUMNS}列", f"more than {MAX_COLUMNS} columns", "请拆分文件", "split it", row=1)
+    for index, name in enumerate(names):
+        if not name or "\x00" in name or len(name) > 200:
+            raise BadTable(
+                f"第{index + 1}列没有可用的列名",
+                f"column {index + 1} has no usable name",
+                "请填写列名",
+                "name it",
+                row=1,
+            )
+        if name in names[:index]:
+            raise BadTable(
+                f"列名“{name}”重复", f"column {name!r} appears twice", "请改名", "rename one", row=1, column=name
+            )
+    if not names:
+        raise BadTable("没有列名", "there are no column names", "第一行应为列名", "name the columns in row 1", row=1)
+    return tuple(names)
+
+
+def _row(number: int, columns: tuple[str, ...], cells: list[str]) -> tuple[Row | None, list[BadTable]]:
+    while len(cells) > len(columns) and not cells[-1].strip():
+        cells = cells[:-1]
+    if len(cells) != len(columns):
+        fault = BadTable(
+            f"有{len(cells)}格,列名有{len(columns)}个", f"has {len(cells)} cells under {len(columns)} columns",
+            "检查分隔符和引号", "look at separators and quotes", row=number,
+        )  # fmt: skip
+        return None, [fault]
+    found = [_bad_cell(number, name, cell) for name, cell in zip(columns, cells, strict=True)]
+    faults = [fault for fault in found if fault]
+    return Row(number, {name: cell.strip() for name, cell in zip(columns, cells, strict=True)}), faults
+
+
+def _bad_cell(number: int, column: str, cell: str) -> BadTable | None:
+    if "\x00" in cell:
+        return BadTable("含空字符(NUL)", "holds a NUL character", "请删除", "remove it", row=number, column=column)
+    if len(cell) > MAX_CELL:
+        return BadTable(
+            f"单元格超过{MAX_CELL}个字符", f"longer than {MAX_CELL} characters", "请缩短", "shorten it",
+            row=number, column=column,
+        )  # fmt: skip
+    if FORMULA.match(cell.lstrip()):
+        return BadTable(
+            f"像公式:{cell.strip()[:30]}", f"looks like a formula: {cell.strip()[:30]}",
+            "请改为数值或文字(粘贴为值)", "paste it as a value", row=number, column=column,
+        )  # fmt: skip
+    return None
