@@ -12,6 +12,12 @@ from django.utils.translation import gettext_lazy as _
 from registry.models import AuditEvent, Group, Site, Study, Subject, User
 from registry.permissions import Permission, rights
 from registry.services.audit_export import Filters
+from registry.wording import kind_name
+
+
+def day_picker() -> forms.DateInput:
+    """The browser's own picker; it takes ISO dates only, whatever the language."""
+    return forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
 
 
 class EnrolSubject(forms.Form):
@@ -19,7 +25,7 @@ class EnrolSubject(forms.Form):
 
     site = forms.ModelChoiceField(Site.objects.none(), label=_("Site"), empty_label=None)
     group = forms.ModelChoiceField(Group.objects.none(), label=_("Group"), empty_label=None)
-    enrolled_on = forms.DateField(label=_("Enrolled on"), help_text=_("The day of consent, such as 2026-04-03."))
+    enrolled_on = forms.DateField(label=_("Enrolled on"), widget=day_picker(), help_text=_("The day of consent."))
     hospital_number = forms.CharField(
         label=_("Hospital number"),
         max_length=60,
@@ -76,8 +82,8 @@ class AuditFilter(forms.Form):
     subject = forms.CharField(label=_("Subject"), required=False, widget=forms.TextInput(attrs={"type": "search"}))
     person = forms.ModelChoiceField(User.objects.none(), label=_("Person"), required=False, empty_label=_("all"))
     action = forms.ChoiceField(label=_("Action"), required=False)
-    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    since = forms.DateField(label=_("From"), required=False, widget=day_picker())
+    until = forms.DateField(label=_("To"), required=False, widget=day_picker())
 
     def __init__(self, *args: Any, study: Study, user: User, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -86,8 +92,8 @@ class AuditFilter(forms.Form):
         self.fields["site"].queryset = study.sites.visible_to(user)
         self.fields["person"].queryset = User.objects.filter(memberships__study=study).distinct().order_by("username")
         kinds = AuditEvent.objects.visible_to(user).filter(study=study).order_by().values_list("kind", flat=True)
-        words = [("create", _("create")), ("change", _("change"))]
-        self.fields["action"].choices = [("", _("all")), *words, *((kind, kind) for kind in sorted(set(kinds)))]
+        found = ["create", "change", *sorted(set(kinds))]
+        self.fields["action"].choices = [("", _("all")), *((kind, kind_name(kind)) for kind in found)]
 
     def clean_subject(self) -> Subject | None:
         number = self.cleaned_data["subject"].strip()

@@ -6,7 +6,10 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from registry.wording import kind_name
+
 register = template.Library()
+register.filter("kind_name", kind_name)
 
 
 @register.simple_tag

@@ -18,7 +18,7 @@ from registry.permissions import Permission
 from registry.services import audit_export
 from registry.web import render_page, study_or_404
 
-SHOWN = 300
+SHOWN = 100
 
 
 @require_safe

@@ -91,7 +91,9 @@
   });
 
   function clearChoice(button) {
-    for (const radio of form.querySelectorAll(`[name="${button.dataset.clear}"]`)) radio.checked = false;
+    const group = form.querySelectorAll(`[name="${button.dataset.clear}"]`);
+    for (const radio of group) radio.checked = false;
+    group[0].focus();
     form.dispatchEvent(new Event("change", { bubbles: true }));
     markUnsaved();
   }
@@ -155,7 +157,14 @@
     if (event.detail.target.id === "record-state") showState(document.getElementById("record-state"));
   });
 
-  for (const button of form.querySelectorAll("[data-pick], [data-clear]")) button.hidden = false;
+  const showClears = () => {
+    for (const button of form.querySelectorAll("[data-clear]")) {
+      button.hidden = !form.querySelector(`[name="${button.dataset.clear}"]:checked`);
+    }
+  };
+  form.addEventListener("change", showClears);
+  showClears();
+  for (const button of form.querySelectorAll("[data-pick]")) button.hidden = false;
   for (const item of form.querySelectorAll(".item")) showMissing(item);
   showState(document.getElementById("record-state"));
 })();
