@@ -10,6 +10,7 @@ from analytics.stats.cox import CoxModel, ProportionalHazards
 from analytics.stats.evaluation import Calibration, Evaluation, ModelEvaluation, Note
 from analytics.stats.inputs import DegenerateInput, Estimate, Unavailable
 from analytics.stats.intervals import Proportion
+from analytics.stats.kaplan_meier import SurvivalAt, SurvivalCurve
 from analytics.stats.log_rank import LogRank
 from analytics.stats.survival import Regression, SurvivalReport
 
@@ -41,28 +42,34 @@ def evaluation_lines(report: Evaluation) -> Iterator[str]:
 
 def survival_lines(report: SurvivalReport, regression: Regression | None) -> Iterator[str]:
     yield _("%(n)d subjects, %(events)d events") % {"n": report.n, "events": report.events}
-    yield f"{_('Median follow-up (reverse Kaplan-Meier)')}: {_estimate(report.median_follow_up)}"
+    yield _labelled(_("Median follow-up (reverse Kaplan-Meier)"), _estimate(report.median_follow_up))
     for name, curve in report.groups.items():
         label = _("All subjects") if name == "all" and len(report.groups) == 1 else name
-        counts = _("%(n)d subjects, %(events)d events") % {"n": curve.n, "events": curve.n_events}
-        yield f"{label}: {counts}; {_('median')} {_estimate(curve.median)} ({curve.interval})"
-        for at in report.survival_at[name]:
-            yield f"  {_('time')} {at.time:g}: {_('survival')} {_estimate(at.survival)}, {_('at risk')} {at.at_risk}"
+        yield from _curve_lines(label, curve, report.survival_at[name])
     if report.log_rank is not None:
-        yield f"{_('Log-rank test')}: {_log_rank(report.log_rank)}"
+        yield _labelled(_("Log-rank test"), _log_rank(report.log_rank))
     if isinstance(report.hazard_ratios, CoxModel):
         yield from _cox_lines(report.hazard_ratios)
     elif report.hazard_ratios is not None:
         yield _missing(report.hazard_ratios)
     if regression is not None:
         yield from ("", _("Cox regression"), *_cox_lines(regression.model))
-        yield f"{_('Proportional hazards, score test')}: {_assumption(regression.proportional_hazards)}"
+        yield _labelled(_("Proportional hazards, score test"), _assumption(regression.proportional_hazards))
+
+
+def _curve_lines(label: str, curve: SurvivalCurve, read: tuple[SurvivalAt, ...]) -> Iterator[str]:
+    counts = _("%(n)d subjects, %(events)d events") % {"n": curve.n, "events": curve.n_events}
+    median = _("median %(value)s, %(method)s interval")
+    yield _labelled(label, f"{counts}; {median % {'value': _estimate(curve.median), 'method': curve.interval}}")
+    for at in read:
+        values = {"time": f"{at.time:g}", "survival": _estimate(at.survival), "count": at.at_risk}
+        yield "  " + _("time %(time)s: survival %(survival)s, %(count)d at risk") % values
 
 
 def _model_lines(model: ModelEvaluation) -> Iterator[str]:
-    yield f"{_('AUC')}: {_value(model.auc)}"
+    yield _labelled(_("AUC"), _value(model.auc))
     if model.classification and model.threshold:
-        yield f"{_('Threshold')}: {model.threshold.value:.4g} ({_rule(model.threshold.rule)})"
+        yield _labelled(_("Threshold"), f"{model.threshold.value:.4g} ({_rule(model.threshold.rule)})")
         found = model.classification
         rates = {
             _("Sensitivity"): found.sensitivity,
@@ -71,32 +78,36 @@ def _model_lines(model: ModelEvaluation) -> Iterator[str]:
             _("Negative predictive value"): found.npv,
             _("Accuracy"): found.accuracy,
         }
-        yield from (f"{label}: {_proportion(rate)}" for label, rate in rates.items())
+        yield from (_labelled(label, _proportion(rate)) for label, rate in rates.items())
     if model.calibration:
         yield from _calibration_lines(model.calibration)
 
 
 def _calibration_lines(found: Calibration) -> Iterator[str]:
     if isinstance(found.recalibration, Unavailable):
-        yield f"{_('Calibration intercept and slope')}: {_missing(found.recalibration)}"
+        yield _labelled(_("Calibration intercept and slope"), _missing(found.recalibration))
     else:
-        yield f"{_('Calibration intercept (in the large)')}: {_estimate(found.recalibration.intercept)}"
-        yield f"{_('Calibration slope')}: {_estimate(found.recalibration.slope)}"
-    yield f"{_('Observed / expected')}: {_value(found.observed_expected)}"
+        yield _labelled(_("Calibration intercept (in the large)"), _estimate(found.recalibration.intercept))
+        yield _labelled(_("Calibration slope"), _estimate(found.recalibration.slope))
+    yield _labelled(_("Observed / expected"), _value(found.observed_expected))
     brier = found.brier if isinstance(found.brier, Unavailable) else found.brier.brier
-    yield f"{_('Brier score')}: {_value(brier)}"
+    yield _labelled(_("Brier score"), _value(brier))
     test = found.hosmer_lemeshow
     if isinstance(test, Unavailable):
-        yield f"Hosmer-Lemeshow: {_missing(test)}"
+        yield _labelled("Hosmer-Lemeshow", _missing(test))
     else:
-        yield f"Hosmer-Lemeshow: χ² {test.chi2:.3f}, df {test.df}, {_p(test.p)}"
+        yield _labelled("Hosmer-Lemeshow", f"χ² {test.chi2:.3f}, df {test.df}, {_p(test.p)}")
 
 
 def _cox_lines(model: CoxModel) -> Iterator[str]:
     for row in model.coefficients:
-        yield f"{row.name}: {_('hazard ratio')} {_estimate(row.hazard_ratio)}, {_p(row.p)}"
-    test = f"{_('likelihood-ratio test')} {_p(model.likelihood_ratio.p)}"
-    yield f"{_('Concordance')}: {_estimate(model.concordance)}; {test}"
+        yield _labelled(row.name, _("hazard ratio %s") % _estimate(row.hazard_ratio) + f", {_p(row.p)}")
+    yield _labelled(_("Concordance"), _estimate(model.concordance))
+    yield _labelled(_("Likelihood-ratio test"), _p(model.likelihood_ratio.p))
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"{label}: {text}"
 
 
 def _rule(rule: str) -> str:
@@ -107,7 +118,7 @@ def _assumption(test: ProportionalHazards | Unavailable) -> str:
     if isinstance(test, Unavailable):
         return _missing(test)
     terms = [f"{name} {_p(result.p)}" for name, result in test.terms]
-    return "; ".join([*terms, f"{_('overall')} {_p(test.overall.p)}"])
+    return "; ".join([*terms, _("overall %s") % _p(test.overall.p)])
 
 
 def _log_rank(test: LogRank | Unavailable) -> str:

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import pandas as pd
-from lifelines import CoxPHFitter
-from lifelines.exceptions import ConvergenceError, ConvergenceWarning
 from numpy.typing import ArrayLike
 from scipy.stats import chi2, norm, rankdata
 
@@ -204,6 +201,11 @@ def _refuse_unfittable(x: Floats, e: np.ndarray, names: list[str]) -> None:
 
 def _fit(design: _Design) -> tuple[Floats, Floats, float]:
     """Coefficients, standard errors and log partial likelihood by lifelines; refuses a monotone likelihood."""
+    # Imported here: lifelines takes seconds to load, and every page that draws a curve would wait for it.
+    import pandas as pd
+    from lifelines import CoxPHFitter
+    from lifelines.exceptions import ConvergenceError, ConvergenceWarning
+
     # Standardised inside, so that the convergence test means the same for every unit of measurement.
     scale = design.x.std(axis=0)
     frame = pd.DataFrame((design.x - design.x.mean(axis=0)) / scale, columns=[f"x{i}" for i in range(scale.size)])
