@@ -1,6 +1,4 @@
-"""The doors of this app."""
-
-from django.urls import URLPattern
+"""Addresses of the imaging pages."""
 
 app_name = "imaging"
-urlpatterns: list[URLPattern] = []
+urlpatterns: list = []

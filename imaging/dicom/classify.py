@@ -1,15 +1,17 @@
 """Name the sequence or phase of a volume from tags and times, and say why; the description counts last.
 
-Kinds: T1 T2 DWI ADC for MR; PRE AP PVP DP HBP for contrast phases (MR and CT); CT, MR where the phase is not known.
+Kinds: T1 (also before contrast) T2 DWI ADC AP PVP DP HBP for MR, NC (non-contrast) AP PVP DP for CT, the codes of the
+studies' definitions; MR or CT where the tags do not say.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-KINDS = ("T1", "T2", "DWI", "ADC", "PRE", "AP", "PVP", "DP", "HBP", "CT", "MR", "OTHER")
+KINDS = ("T1", "T2", "DWI", "ADC", "NC", "AP", "PVP", "DP", "HBP", "CT", "MR", "OTHER")
+BEFORE = {"MR": "T1", "CT": "NC"}  # what the phase before contrast is called
 PHASE_CODES = frozenset({"PRE", "AP", "PVP", "DP", "HBP"})
 # Seconds after the start of injection (LI-RADS v2018; hepatobiliary phase with gadoxetate after 10 min and more).
 PHASES = ((0, 14, "PRE"), (14, 46, "AP"), (46, 111, "PVP"), (111, 600, "DP"), (600, 7200, "HBP"))
@@ -89,7 +91,11 @@ def classify(series: Series, run: Run | None = None) -> Kind:
     """The kind of a volume: tags, then times, then the description, then the order in its run."""
     if series.modality not in ("MR", "CT"):
         return Kind("OTHER", 1.0, f"模态为 {series.modality}", f"the modality is {series.modality}")
-    run = run or Run()
+    kind = _kind(series, run or Run())
+    return replace(kind, code=BEFORE[series.modality]) if kind.code == "PRE" else kind
+
+
+def _kind(series: Series, run: Run) -> Kind:
     found = (
         ((_derived(series) or _diffusion(series)) if series.modality == "MR" else None)
         or _phase_by_time(series)

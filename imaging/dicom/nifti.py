@@ -16,6 +16,7 @@ from imaging.dicom.reasons import Refused
 
 MAX_BYTES = 2 * 2**30
 TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
+CODES = {name: code for code, name in TYPES.items()}
 LPS = np.diag([-1.0, -1.0, 1.0])  # NIfTI counts right and anterior as positive, DICOM and ITK left and posterior
 
 
@@ -109,21 +110,22 @@ def _placed(values: NDArray[Any], affine: NDArray[np.float64]) -> sitk.Image:
 
 
 def write(image: sitk.Image) -> bytes:
-    """The mask as .nii.gz (uint8); the same image gives the same bytes."""
+    """The image as .nii.gz in its own voxel type; the same image gives the same bytes."""
+    voxels = sitk.GetArrayViewFromImage(image)
+    dtype = voxels.dtype.newbyteorder("<")
     matrix = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
     affine = np.hstack([LPS @ matrix, (LPS @ np.array(image.GetOrigin()))[:, np.newaxis]])
     header = bytearray(352)
     struct.pack_into("<i", header, 0, 348)
     struct.pack_into("<8h", header, 40, 3, *image.GetSize(), 1, 1, 1, 1)
-    struct.pack_into("<hh", header, 70, 2, 8)
+    struct.pack_into("<hh", header, 70, CODES[f"{dtype.kind}{dtype.itemsize}"], 8 * dtype.itemsize)
     struct.pack_into("<8f", header, 76, 1, *image.GetSpacing(), 0, 0, 0, 0)
     struct.pack_into("<3f", header, 108, 352, 1, 0)
     header[123] = 2  # millimetres
     struct.pack_into("<hh", header, 252, 0, 2)
     struct.pack_into("<12f", header, 280, *affine.ravel())
     header[344:348] = b"n+1\0"
-    voxels = sitk.GetArrayViewFromImage(image).astype(np.uint8).tobytes()
-    return gzip.compress(bytes(header) + voxels, compresslevel=6, mtime=0)
+    return gzip.compress(bytes(header) + voxels.astype(dtype).tobytes(), compresslevel=4, mtime=0)
 
 
 def gunzip(content: bytes, limit: int = MAX_BYTES) -> bytes:

@@ -99,6 +99,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "同一 SOPInstanceUID 已有内容不同的文件；已隔离，原文件保持不变。",
         "Another file with this SOPInstanceUID and other content is already stored; held, the first one stays.",
     ),
+    "other_subject": (
+        "PatientID 属于受试者 {number}，不是所选受试者；未接收。",
+        "The PatientID belongs to subject {number}, not to the one chosen; not taken.",
+    ),
     # masks
     "mask_format": (
         "无法识别的分割文件（{error}）；请上传 NIfTI（.nii、.nii.gz）、NRRD 或 DICOM SEG。",

@@ -110,6 +110,14 @@ def _from_dicom(dataset: Dataset, label: int | None, series_uids: frozenset[str]
     return _Cloud(points, matrix, size, labels, "DICOM SEG", software[:200])
 
 
+def referenced_series(content: bytes) -> frozenset[str]:
+    """The SeriesInstanceUIDs that a DICOM SEG names; empty for other formats."""
+    if content[128:132] != b"DICM":
+        return frozenset()
+    sequence = guard.parse(content).get("ReferencedSeriesSequence") or []
+    return frozenset(str(item.get("SeriesInstanceUID")) for item in sequence)
+
+
 def _check_reference(dataset: Dataset, series_uids: frozenset[str]) -> None:
     named = {str(item.get("SeriesInstanceUID")) for item in dataset.get("ReferencedSeriesSequence") or []}
     if named and series_uids and not named & series_uids:

@@ -17,7 +17,7 @@ def series(modality="MR", acquisition=None, description="", split=None, **keys):
     [
         ("mr_t2_adc/adc_image", ["ADC"]),
         ("mr_t2_adc/t2_image", ["T2"]),
-        ("mr_dce/image", ["PRE", "AP", "PVP"]),
+        ("mr_dce/image", ["T1", "AP", "PVP"]),
         ("dcm_qa_philips_dwi", ["DWI"] * 17),
         ("dcm_qa_deident", ["T1"]),
         ("ct_liver", ["CT"]),
@@ -29,7 +29,7 @@ def test_real_series(shared, folder, expected):
 
 @pytest.mark.parametrize(
     ("seconds", "agent", "expected"),
-    [(-60, "YES", "PRE"), (5, "YES", "PRE"), (25, "YES", "AP"), (70, "YES", "PVP"), (180, "YES", "DP"),
+    [(-60, "YES", "T1"), (5, "YES", "T1"), (25, "YES", "AP"), (70, "YES", "PVP"), (180, "YES", "DP"),
      (1200, "gadoxetate", "HBP"), (1200, "YES", "DP")],
 )  # fmt: skip
 def test_phases_follow_the_time_since_injection(seconds, agent, expected):
@@ -54,7 +54,7 @@ def test_a_time_beats_a_description_and_a_description_beats_the_order():
 
 def test_phases_in_separate_series_of_one_examination_are_seen_as_one_run():
     volumes = [series(acquisition=T1, acquired=float(time)) for time in (300, 100, 200)]
-    assert [kind.code for kind in classify_study(volumes)] == ["PVP", "PRE", "AP"]
+    assert [kind.code for kind in classify_study(volumes)] == ["PVP", "T1", "AP"]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_phases_in_separate_series_of_one_examination_are_seen_as_one_run():
         ("MR", {}, "T2 TSE", {}, "T2"),
         ("MR", {}, "动脉期", {}, "AP"),
         ("MR", {}, "", {}, "MR"),
-        ("CT", {}, "", {}, "PRE"),
+        ("CT", {}, "", {}, "NC"),
         ("CT", {"agent": "YES"}, "门静脉期", {}, "PVP"),
         ("CT", {"agent": "YES"}, "", {}, "CT"),
         ("PT", {}, "", {}, "OTHER"),

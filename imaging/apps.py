@@ -1,0 +1,7 @@
+from django.apps import AppConfig
+
+
+class ImagingConfig(AppConfig):
+    """Images: received through one gate, sorted, matched, segmented."""
+
+    name = "imaging"
