@@ -120,11 +120,11 @@ class Record(audit.Audited):
         return audit.Place(get(Site, subject.site_id), subject, event, form, build.version, str(row.revision))
 
     def save(self, *args: Any, **options: Any) -> None:
-        """Save as the next revision; the digest is the database's and is read back."""
+        """Save as the next revision; the digest is the database's and is read back when it is asked for."""
         self.revision += 1
         try:
             super().save(*args, **options)
         except BaseException:
             self.revision -= 1
             raise
-        self.digest = type(self).objects.values_list("digest", flat=True).get(pk=self.pk)
+        self.__dict__.pop("digest", None)

@@ -42,6 +42,11 @@ def add_repeat(*, subject: Subject, event: str, by: User) -> Visit:
         return visits.plan(subject=subject, planned=[_as_visit(planned)], by=by)[0]
 
 
+def hangs_on(definition: StudyDefinition, form: str) -> bool:
+    """Whether the form holds a date that visits are planned from."""
+    return any(anchor.startswith(f"{form}.") for anchor in schedule.anchors(definition))
+
+
 def _as_visit(planned: schedule.PlannedVisit) -> visits.PlannedVisit:
     return visits.PlannedVisit(planned.event, planned.repeat, planned.target_on, planned.window_from, planned.window_to)
 
@@ -49,7 +54,7 @@ def _as_visit(planned: schedule.PlannedVisit) -> visits.PlannedVisit:
 def anchor_dates(subject: Subject, definition: StudyDefinition, records: Iterable[Record]) -> dict[str, dt.date]:
     """Dates that anchors name: `enrolment`, and FORM.item of the first record that holds a whole date."""
     known = {"enrolment": subject.enrolled_on}
-    anchors = {event.anchor for event in definition.events if event.anchor and "." in event.anchor}
+    anchors = {anchor for anchor in schedule.anchors(definition) if "." in anchor}
     for record in records:
         for anchor in anchors:
             form, item = anchor.split(".")

@@ -97,7 +97,8 @@ def save(
         record.save()
         everything = [one for one in records if one.pk != record.pk] + [record]
         _refresh_dependants(subject, record, everything, by)
-        calendar.replan(subject=subject, records=everything, by=by)
+        if calendar.hangs_on(definition, form):
+            calendar.replan(subject=subject, records=everything, by=by)
     return SaveResult(record, entry.state, changed=True)
 
 

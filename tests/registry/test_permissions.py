@@ -1,0 +1,100 @@
+"""The policy, cell by cell: an extra grant fails as surely as a missing one."""
+
+import datetime as dt
+
+import pytest
+from django.core.exceptions import PermissionDenied
+
+from registry.models import Site, Study, Subject
+from registry.permissions import GRANTS, Permission, Role, authorise, rights
+from registry.services import people
+from tests.study import enrol, person, publish
+
+CLINICAL_WRITES = {Permission.RECORD_ENTER, Permission.RECORD_IMPORT, Permission.SUBJECT_ENROL, Permission.IMAGE_UPLOAD}
+
+
+def holders(permission: Permission) -> set[str]:
+    return {role.value for role, granted in GRANTS.items() if permission in granted and role is not Role.SYSTEM}
+
+
+@pytest.mark.parametrize(
+    ("permission", "roles"),
+    [
+        (Permission.RECORD_ENTER, {"coordinator", "investigator", "data_manager"}),
+        (Permission.RECORD_SIGN, {"investigator", "pi"}),
+        (Permission.RECORD_VERIFY, {"monitor"}),
+        (Permission.IDENTITY_VIEW, {"coordinator", "investigator"}),
+        (Permission.IMAGE_UPLOAD, {"coordinator", "investigator"}),
+        (Permission.SEGMENTATION_UPLOAD, {"reader"}),
+        (Permission.SEGMENTATION_VIEW_ALL, {"pi", "data_manager"}),
+        (Permission.DATASET_LOCK, {"pi"}),
+        (Permission.DATASET_EXPORT, {"pi", "statistician"}),
+        (Permission.EVALUATION_RUN, {"statistician", "administrator"}),
+        (Permission.AUDIT_EXPORT, {"monitor"}),
+        (Permission.AUDIT_VIEW, {"monitor", "pi", "data_manager"}),
+        (Permission.MEMBERSHIP_MANAGE, {"administrator"}),
+        (Permission.BUILD_IMPORT, {"data_manager"}),
+        (Permission.STUDY_CREATE, set()),
+    ],
+)
+def test_a_right_belongs_to_exactly_these_roles(permission, roles):
+    assert holders(permission) == roles
+
+
+def test_a_blinded_reader_sees_neither_outcome_nor_treatment_nor_other_masks():
+    blind = {Permission.RECORD_VIEW, Permission.OUTCOME_VIEW, Permission.SEGMENTATION_VIEW_ALL, Permission.DATASET_VIEW}
+    assert not blind & GRANTS[Role.READER]
+
+
+def test_administrators_statisticians_and_monitors_write_nothing_clinical():
+    for role in (Role.ADMINISTRATOR, Role.STATISTICIAN, Role.MONITOR, Role.READER, Role.PI):
+        assert not CLINICAL_WRITES & GRANTS[role]
+
+
+@pytest.mark.django_db
+def test_a_person_without_membership_sees_no_study(study, django_user_model):
+    nobody = django_user_model.objects.create(username="nobody", full_name="No Body")
+    assert not Study.objects.visible_to(nobody).exists()
+    assert rights(nobody, study=study) == frozenset()
+
+
+@pytest.mark.django_db
+def test_a_coordinator_sees_the_own_site_and_no_other(site, other_site, cast):
+    mine = enrol(site, by=cast["coordinator"])
+    theirs = enrol(other_site, by=cast["stranger"])
+    assert set(Subject.objects.visible_to(cast["coordinator"])) == {mine}
+    assert set(Site.objects.visible_to(cast["coordinator"])) == {site}
+    assert set(Subject.objects.visible_to(cast["monitor"])) == {mine, theirs}
+    with pytest.raises(PermissionDenied):
+        authorise(cast["coordinator"], Permission.RECORD_ENTER, subject=theirs)
+
+
+@pytest.mark.django_db
+def test_a_membership_counts_only_while_it_lasts(study, site):
+    user = person("leaver", study=study, role="coordinator", site=site)
+    people.revoke(membership=user.memberships.get(), reason="left the hospital", by=people.system_user())
+    gone = type(user).objects.get(pk=user.pk)
+    assert not Study.objects.visible_to(gone).exists()
+    later = person("newcomer", study=study, role="monitor")
+    membership = later.memberships.get()
+    assert membership.valid_from <= dt.date.today()
+
+
+@pytest.mark.django_db
+def test_a_role_in_one_study_is_none_in_another(study, cast):
+    other = publish(code="OTHER").study
+    for user in cast.values():
+        assert rights(user, study=other) == frozenset()
+    assert set(Study.objects.visible_to(cast["pi"])) == {study}
+
+
+@pytest.mark.django_db
+def test_nobody_grants_roles_to_themselves(study, cast):
+    with pytest.raises(PermissionDenied):
+        people.grant(user=cast["administrator"], study=study, role="pi", by=cast["administrator"])
+
+
+@pytest.mark.django_db
+def test_an_account_that_is_switched_off_has_no_rights(study, cast):
+    cast["pi"].is_active = False
+    assert rights(cast["pi"], study=study) == frozenset()

@@ -1,0 +1,68 @@
+"""Enrolment numbers subjects, keeps identities apart, and finds a person twice."""
+
+import datetime as dt
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.utils import timezone
+
+from registry.models import AuditEvent, Identity, Subject
+from registry.services import identities, subjects
+from tests.study import enrol
+
+pytestmark = pytest.mark.django_db
+
+
+def test_numbers_run_per_site(site, other_site, cast):
+    numbers = [enrol(site, by=cast["coordinator"]).number for _ in range(2)]
+    assert [*numbers, enrol(other_site, by=cast["stranger"]).number] == ["01-0001", "01-0002", "02-0001"]
+
+
+def test_the_same_hospital_number_is_not_enrolled_twice(site, coordinator):
+    enrol(site, by=coordinator, hospital_number="H-1001")
+    with pytest.raises(subjects.EnrolmentRefused, match="01-0001"):
+        enrol(site, by=coordinator, hospital_number=" h-１００１ ")
+    assert Subject.objects.count() == 1
+
+
+def test_a_date_in_the_future_is_refused(site, coordinator):
+    with pytest.raises(subjects.EnrolmentRefused):
+        enrol(site, by=coordinator, on=timezone.localdate() + dt.timedelta(days=1))
+
+
+def test_an_identity_is_unreadable_in_the_table_and_each_view_is_an_event(site, cast, coordinator):
+    subject = enrol(site, by=coordinator, name="韩梅梅", hospital_number="H-77")
+    stored = Identity.objects.get()
+    table = (
+        bytes(stored.name_encrypted) + bytes(stored.hospital_number_encrypted) + stored.hospital_number_hash.encode()
+    )
+    assert "韩梅梅".encode() not in table and b"H-77" not in table
+    person = identities.view(subject=subject, by=coordinator)
+    assert (person.name, person.hospital_number) == ("韩梅梅", "H-77")
+    assert AuditEvent.objects.get(kind="identity.view").by == coordinator
+
+
+@pytest.mark.parametrize(
+    "role", ["pi", "monitor", "reader", "administrator", "statistician", "data_manager", "stranger"]
+)
+def test_an_identity_is_shown_at_the_own_site_only(site, cast, coordinator, role):
+    subject = enrol(site, by=coordinator, name="韩梅梅", hospital_number="H-77")
+    with pytest.raises(PermissionDenied):
+        identities.view(subject=subject, by=cast[role])
+
+
+def test_an_older_key_still_reads_after_rotation(site, coordinator, settings):
+    subject = enrol(site, by=coordinator, name="韩梅梅", hospital_number="H-77")
+    settings.IDENTITY_KEYS = ["ab" * 32, *settings.IDENTITY_KEYS]
+    assert identities.view(subject=subject, by=coordinator).name == "韩梅梅"
+    identities.store(subject=subject, name="韩梅", hospital_number="H-77", by=coordinator)
+    settings.IDENTITY_KEYS = settings.IDENTITY_KEYS[:1]
+    assert identities.view(subject=subject, by=coordinator).name == "韩梅"
+
+
+def test_a_withdrawal_keeps_the_subject_and_needs_a_reason(site, coordinator):
+    subject = enrol(site, by=coordinator)
+    with pytest.raises(ValueError, match=r".+"):
+        subjects.withdraw(subject=subject, reason=" ", by=coordinator)
+    subjects.withdraw(subject=subject, reason="consent withdrawn", by=coordinator)
+    assert Subject.objects.get().status == "withdrawn"
