@@ -12,7 +12,7 @@ class BadCohort(ValueError):
 
 @dataclass(frozen=True)
 class Cohort:
-    """One row per subject, or several for repeated series; all series share the frame's row order.
+    """One row per subject, or several for repeated series; all parts share the frame's row order.
 
     Raw values only: numbers as captured (NaN where missing), categories as their codes. Imputation, scaling and
     selection are steps of the pipeline, so that none can see a subject outside its development part.
@@ -25,9 +25,13 @@ class Cohort:
     groups: np.ndarray
 
     def rows(self, chosen: np.ndarray) -> "Cohort":
-        """The part where `chosen` is true."""
+        """The rows where `chosen` is true, or at these positions."""
         return Cohort(
-            self.frame[chosen], self.outcome[chosen], self.subjects[chosen], self.sites[chosen], self.groups[chosen]
+            self.frame.iloc[chosen],
+            self.outcome[chosen],
+            self.subjects[chosen],
+            self.sites[chosen],
+            self.groups[chosen],
         )
 
     def only(self, columns: list[str]) -> "Cohort":
@@ -55,7 +59,8 @@ def cohort(
     labels = {name: _labels(series, len(frame)) for name, series in columns.items() if name != "outcome"}
     made = Cohort(tidy(frame), _binary(outcome, labels["subject"]), labels["subject"], labels["site"], labels["group"])
     _check_one_per_subject(made)
-    return made
+    order = np.argsort(made.subjects, kind="stable")  # so that the order in which rows arrive changes no digit
+    return made.rows(order)
 
 
 def tidy(frame: pd.DataFrame) -> pd.DataFrame:
@@ -89,7 +94,7 @@ def _binary(outcome: pd.Series, subjects: np.ndarray) -> np.ndarray:
     wrong = np.flatnonzero(~np.isin(values, (0.0, 1.0)))
     if wrong.size:
         found = outcome.iloc[wrong[0]]
-        raise BadCohort(f"outcome of subject {subjects[wrong[0]]} is {found!r}, not 0 or 1; leave the subject out")
+        raise BadCohort(f"outcome of subject {subjects[wrong[0]]} is {found}, not 0 or 1; leave the subject out")
     return values.astype(int)
 
 

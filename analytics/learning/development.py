@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+from scipy.special import expit, logit
 from scipy.stats import rankdata
 from sklearn import config_context
 from sklearn.base import clone
@@ -47,7 +47,7 @@ class FrozenModel:
     def predict(self, cohort: Cohort) -> pd.DataFrame:
         """One row per subject (the mean of its rows): probability, outcome, positive, risk group."""
         table = per_subject(cohort, self.probabilities(cohort.frame))
-        table["linear_predictor"] = np.log(table["probability"]) - np.log1p(-table["probability"])
+        table["linear_predictor"] = logit(table["probability"].clip(1e-15, 1 - 1e-15))
         table["threshold"] = self.threshold
         table["positive"] = (table["probability"] >= self.threshold).astype(int)
         table["risk_group"] = np.where(table["probability"] > self.risk_cut, "high", "low")

@@ -8,6 +8,7 @@ import skops.io
 from analytics.learning.development import FrozenModel
 
 TRUSTED = {
+    "numpy.dtype",
     "analytics.learning.pipelines._equals",
     "analytics.learning.transformers.CorrelationFilter",
     "analytics.learning.transformers.LassoFilter",

@@ -5,6 +5,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import translation
 
 
 @pytest.fixture
@@ -49,6 +50,7 @@ def test_a_file_that_is_not_there_is_named(phantom):
         call_command("extract_radiomics", phantom[0], "/nowhere.nii.gz")
 
 
-def test_a_mask_without_the_label_ends_with_the_reason(phantom, parameters):
-    with pytest.raises(CommandError, match="no label 9"):
+@pytest.mark.parametrize(("language", "says"), [("en", "no label 9"), ("zh-hans", "没有标签 9")])
+def test_a_mask_without_the_label_ends_with_the_reason(phantom, parameters, language, says):
+    with translation.override(language), pytest.raises(CommandError, match=says):
         call_command("extract_radiomics", *phantom, "--parameters", parameters, "--label", "9")
