@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections import deque
 from typing import Any
@@ -36,11 +37,13 @@ def audit(request: HttpRequest, code: str) -> HttpResponse:
 def export_audit(request: HttpRequest, code: str) -> FileResponse:
     """The lines that the filters of the address choose, as CSV that spreadsheets open in the right encoding."""
     study = study_or_404(request, code, needs=Permission.AUDIT_EXPORT)
-    file = tempfile.TemporaryFile("w+", encoding="utf-8-sig", newline="")  # noqa: SIM115 - the response closes it
-    audit_export.export(study=study, file=file, filters=_filters(request, study).chosen(), by=request.user)
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    audit_export.export(study=study, file=text, filters=_filters(request, study).chosen(), by=request.user)
+    text.detach()  # flushes, and leaves the file open for the response
     file.seek(0)
     name = f"{slugify(study.code)}-audit-{timezone.now():%Y%m%dT%H%MZ}.csv"
-    return FileResponse(file.buffer, as_attachment=True, filename=name, content_type="text/csv; charset=utf-8")
+    return FileResponse(file, as_attachment=True, filename=name, content_type="text/csv; charset=utf-8")
 
 
 def _filters(request: HttpRequest, study: Study) -> AuditFilter:
