@@ -31,12 +31,11 @@ def aside(kind: str) -> Iterator[Path]:
 
 
 def settle(path: Path, relative: str) -> Path:
-    """Move a finished folder to its place in one step; content that is there already stays."""
+    """Move a finished folder to its place in one step."""
     place = folder(relative)
     place.parent.mkdir(parents=True, exist_ok=True)
-    if not place.exists():
-        _sync(path)
-        path.rename(place)
+    _sync(path)
+    path.rename(place)
     return place
 
 

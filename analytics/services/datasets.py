@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,7 @@ def _signed(
         version=version,
         hash=written["hash"],
         manifest=written,
-        folder=f"datasets/{study.code.lower()}/{written['hash']}",
+        folder=f"datasets/{study.code.lower()}/{written['hash'][:16]}-{uuid.uuid4().hex[:8]}",
         build=held.build,
         rules=in_force,
         exceptions=dict(exceptions),

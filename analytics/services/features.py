@@ -10,6 +10,7 @@ from analytics.radiomics import Extraction, NotExtractable, Parameters, engine_v
 from analytics.selectors import features as asked
 from analytics.selectors import plans
 from analytics.selectors.features import Wanted
+from imaging import selectors as images
 from imaging.models import Segmentation
 from registry import audit
 from registry.jobs import Progress
@@ -60,8 +61,6 @@ def _extract_missing(dataset: Dataset, plan: Plan, progress: Progress | None, by
 def _extract(dataset: Dataset, found: list[Wanted], parameters: Parameters, by: User) -> int:
     masks = asked.segmentations(dataset, found)
     series = next(iter(masks.values())).series
-    from imaging import selectors as images
-
     started = time.perf_counter()
     image = images.volume(series)
     drawn = {key: images.mask(segmentation) for key, segmentation in masks.items()}
