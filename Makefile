@@ -17,7 +17,7 @@ demo: install
 	$(RUN) manage.py demo $(DEMO_OPTIONS)
 
 test: install
-	$(RUN) -m pytest -n $${WORKERS:-2} --dist worksteal $(TESTS)
+	$(RUN) -m pytest -n $${WORKERS:-2} --dist worksteal --ignore=tests/bench $(TESTS)
 
 check: install
 	$(VENV)/bin/ruff check .
