@@ -61,7 +61,7 @@ class Grid:
 
 
 MR_GRID = Grid()
-CT_GRID = Grid(shape=(20, 96, 96), spacing=(6.0, 3.6, 3.6))
+CT_GRID = Grid(shape=(24, 96, 96), spacing=(5.0, 3.6, 3.6))
 
 
 @dataclass(frozen=True)
