@@ -164,7 +164,12 @@ DATE_EXPECTED = (
 )
 
 
-def _parse_date(item: Item, raw: Any) -> str:
+def parse_date(raw: Any) -> str:
+    """A date as it is stored, possibly partial; BadValue for anything else."""
+    return _parse_date(None, _narrow(raw) if isinstance(raw, str) else raw)
+
+
+def _parse_date(item: Item | None, raw: Any) -> str:
     if isinstance(raw, date):
         return raw.strftime("%Y-%m-%d")
     text = str(raw).replace(" ", "")
