@@ -99,7 +99,7 @@ def read_mapping(content: bytes | str, file: str = "mapping.yaml") -> Mapping:
                 DefinitionError(
                     file, lines.of(fault.place), fault.item, fault.en, fault.remedy_en, fault.zh, fault.remedy_zh
                 )
-                for fault in explain(error, value)
+                for fault in explain(error, value, [*Mapping.model_fields, *Source.model_fields, *Target.model_fields])
             ]
         ) from error
 

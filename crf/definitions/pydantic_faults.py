@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import ValidationError
@@ -34,8 +34,8 @@ TRANSLATION = {
 }
 
 
-def explain(error: ValidationError, value: Any) -> Iterator[Fault]:
-    """One fault per place; of a union's branches only the first complaint is kept."""
+def explain(error: ValidationError, value: Any, keys: Iterable[str] = KEYS) -> Iterator[Fault]:
+    """One fault per place; of a union's branches only the first complaint is kept. `keys` may be meant by a typo."""
     seen: set[Place] = set()
     problems = error.errors(include_url=False)
     for problem in problems:
@@ -44,7 +44,7 @@ def explain(error: ValidationError, value: Any) -> Iterator[Fault]:
         place = _real(problem["loc"], value, problem["type"] in ("missing", "extra_forbidden"))
         if place not in seen:
             seen.add(place)
-            yield _fault(place, problem, value)
+            yield _fault(place, problem, value, keys)
 
 
 def _inside(loc: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
@@ -85,12 +85,12 @@ def _has(value: Any, key: str | int) -> bool:
     return isinstance(value, list) and isinstance(key, int) and key < len(value)
 
 
-def _fault(place: Place, problem: Any, value: Any) -> Fault:
+def _fault(place: Place, problem: Any, value: Any, keys: Iterable[str]) -> Fault:
     kind, key = problem["type"], str(place[-1]) if place else ""
     context = {"key": key, "input": problem.get("input"), **problem.get("ctx", {})}
     item = _named(place, value)
     if kind == "extra_forbidden":
-        close = difflib.get_close_matches(key, KEYS, n=1)
+        close = difflib.get_close_matches(key, keys, n=1)
         zh, en = ("", "") if not close else (f"是否为 {close[0]}?", f"did you mean {close[0]}?")
         return Fault(place, item, f"不认识的键“{key}”", f"unknown key {key!r}", zh or "请删除", en or "remove it")
     if kind == "missing" and key in TRANSLATION:
