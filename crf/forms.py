@@ -14,6 +14,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from crf.definitions.check import Finding
 from crf.definitions.model import Codelist, Form, Item, StudyDefinition
 from crf.definitions.values import display_value, is_missing
 from crf.selectors import Entry
@@ -61,7 +62,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Remark:
-    """A finding in the reader's language, at its item."""
+    """A finding in the reader's language, at its item; severity is hard, soft or required."""
 
     item: str
     label: str
@@ -145,7 +146,7 @@ class Evaluation:
     hidden: tuple[str, ...]
     remarks: tuple[Remark, ...]
     derived: tuple[tuple[str, str], ...]
-    to_do: int
+    to_do: int  # required items still empty, named or not
 
     @property
     def hard(self) -> list[Remark]:
@@ -154,6 +155,10 @@ class Evaluation:
     @property
     def soft(self) -> list[Remark]:
         return [remark for remark in self.remarks if remark.severity == "soft"]
+
+    @property
+    def required(self) -> list[Remark]:
+        return [remark for remark in self.remarks if remark.severity == "required"]
 
     def at(self, item: str) -> tuple[Remark, ...]:
         return tuple(remark for remark in self.remarks if remark.item == item)
@@ -172,7 +177,7 @@ def evaluation(entry: Entry, study: StudyDefinition, language: str, *, names_req
     """What to tell of `entry`; empty required items are counted, and named only once asked for."""
     required = {finding.item for finding in entry.state.findings if finding.check == "required"}
     found = [f for f in entry.state.findings if names_required or f.check != "required"]
-    remarks = [Remark(f.item, _label(entry.form, f.item, language), f.severity, f.message.of(language)) for f in found]
+    remarks = [Remark(f.item, _label(entry.form, f.item, language), _weight(f), f.message.of(language)) for f in found]
     unread = [
         Remark(name, _label(entry.form, name, language), "hard", bad.of(language)) for name, bad in entry.unread.items()
     ]
@@ -186,6 +191,11 @@ def evaluation(entry: Entry, study: StudyDefinition, language: str, *, names_req
         ),
         to_do=len(required),
     )
+
+
+def _weight(finding: Finding) -> str:
+    """An empty required item asks for an answer, not for a comment."""
+    return "required" if finding.check == "required" else finding.severity
 
 
 def _in_order(form: Form, remarks: Iterable[Remark]) -> list[Remark]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
+from registry.permissions import Role
+
 KINDS = {
     "create": _("created"),
     "change": _("changed"),
@@ -36,3 +38,31 @@ KINDS = {
 def kind_name(kind: str) -> str:
     """The name of an act or job; its code where it has none yet."""
     return str(KINDS.get(kind, kind))
+
+
+SOURCES = {
+    "web": _("on the page"),
+    "api": _("by the interface"),
+    "import": _("by import"),
+    "migration": _("by migration to a new build"),
+    "derived": _("derived"),
+    "command": _("on the command line"),
+    "demo": _("by the demo"),
+    "job": _("by a job"),
+}
+
+
+def source_name(source: str) -> str:
+    """The door a change came through, in words."""
+    return str(SOURCES.get(source, source))
+
+
+def role_names(held: str) -> str:
+    """Roles as the trail keeps them (`coordinator@01, reader`) in words: `site coordinator 01, image reader`."""
+    return ", ".join(_role_name(one) for one in held.split(", ") if one)
+
+
+def _role_name(one: str) -> str:
+    role, at, site = one.partition("@")
+    label = str(Role(role).label) if role in Role.values else role
+    return f"{label} {site}" if at else label

@@ -4,7 +4,7 @@
 (() => {
   const form = document.getElementById("record");
   if (!form) return;
-  let unsaved = false;
+  let unsaved = document.getElementById("save-state")?.classList.contains("is-unsaved") ?? false;
 
   const itemOf = (element) => element.closest("[data-item]");
   const answers = (item) => [...item.querySelectorAll('[name^="value-"]')];
