@@ -1,5 +1,6 @@
 """The first gate: is this a DICOM object that can be parsed without harm? Everything else is refused with a reason."""
 
+import logging
 import re
 import warnings
 import zlib
@@ -12,6 +13,8 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 from imaging.dicom.reasons import Refused
 from imaging.dicom.walker import transfer_syntax, walk
 
+# pydicom quotes the values it complains of, and they may be a name; a log is storage too.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 MAX_BYTES = 2 * 2**30
 MAX_META_BYTES = 64 * 2**10
 REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
