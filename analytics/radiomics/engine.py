@@ -11,6 +11,7 @@ import numpy as np
 import radiomics
 import SimpleITK as sitk
 from radiomics import firstorder, glcm, gldm, glrlm, glszm, imageoperations, ngtdm, shape
+from threadpoolctl import threadpool_limits
 
 from analytics.radiomics import filters
 from analytics.radiomics.digests import engine_version, feature_key, image_digest, mask_digest
@@ -55,6 +56,19 @@ class Bins:
     levels: np.ndarray
 
 
+def _maximal_correlation(self: Any) -> Any:
+    """PyRadiomics' MCC by the symmetric matrix that has the same eigenvalues: equal to 1e-14, many times faster.
+
+    Q = Dx^-1 P Dy^-1 P' is similar to M M' with M = Dx^-1/2 P Dy^-1/2, and M is symmetric as the GLCM is.
+    """
+    matrices = np.moveaxis(self.P_glcm, 3, 1)
+    if matrices.shape[-1] < 2:
+        return 1
+    rows, columns = matrices.sum(3)[..., :, None], matrices.sum(2)[..., None, :]
+    scaled = matrices / np.sqrt(rows * columns + self.coefficients["eps"])
+    return np.nanmean(np.sort(np.abs(np.linalg.eigvalsh(scaled)), axis=-1)[..., -2], 1)
+
+
 def _shares_bins(base: type) -> type:
     """The same feature class, taking the bins made once per region instead of making its own."""
 
@@ -67,7 +81,7 @@ def _shares_bins(base: type) -> type:
     return type(base.__name__, (base,), {"_applyBinning": apply_binning, "__module__": base.__module__})
 
 
-CLASSES = {
+CLASSES: dict[str, Any] = {
     "firstorder": _shares_bins(firstorder.RadiomicsFirstOrder),
     "glcm": _shares_bins(glcm.RadiomicsGLCM),
     "glrlm": _shares_bins(glrlm.RadiomicsGLRLM),
@@ -76,6 +90,7 @@ CLASSES = {
     "ngtdm": _shares_bins(ngtdm.RadiomicsNGTDM),
     "shape": shape.RadiomicsShape,
 }
+CLASSES["glcm"].getMCCFeatureValue = _maximal_correlation
 
 
 def extract(image: sitk.Image, mask: sitk.Image, parameters: Parameters, label: int = 1) -> Extraction:
@@ -105,7 +120,8 @@ def extract_many(
             found[name] = prepared(source, region_of(image, mask, label, parameters.region), parameters)
         except NotExtractable as reason:
             found[name] = reason
-    measure([region for region in found.values() if isinstance(region, Measured)], parameters)
+    with threadpool_limits(1):
+        measure([region for region in found.values() if isinstance(region, Measured)], parameters)
     digest = image_digest(image)
     return {
         name: result if isinstance(result, NotExtractable) else _report(result, digest, masks[name], parameters, label)
