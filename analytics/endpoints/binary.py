@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from analytics.endpoints.model import Binary, Condition
-from analytics.endpoints.rows import Evidence, Result, SubjectRows, decided_by, matching
+from analytics.endpoints.rows import Evidence, Result, SubjectRows, dated, decided_by, matching
 
 
 def binary(rule: Binary, subject: SubjectRows) -> Result:
     """1 if any positive condition holds, 0 if any negative one does, else what `otherwise` says."""
-    population: tuple[Evidence, ...] = ()
+    starts = dated(rule.start, subject, "start", rule.completion)
+    population: tuple[Evidence, ...] = tuple(one.evidence for one in starts[:1])
     for condition in rule.population:
         held = _holds((condition,), subject, "population")
         if not held:

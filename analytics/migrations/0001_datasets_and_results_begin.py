@@ -90,7 +90,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('endpoints', models.JSONField()),
-                ('analysis', models.JSONField()),
+                ('analysis', models.TextField()),
                 ('sha256', models.CharField(max_length=64)),
                 ('published_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('published_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),

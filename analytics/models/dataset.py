@@ -18,7 +18,8 @@ class StudyRules(models.Model):
 
     study = models.ForeignKey("registry.Study", on_delete=models.PROTECT, related_name="analysis_rules")
     endpoints = models.JSONField()
-    analysis = models.JSONField()
+    # Text, because JSONB forgets the order in which the plan names its predictor sets.
+    analysis = models.TextField()
     sha256 = models.CharField(max_length=64)
     published_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     published_at = models.DateTimeField(default=timezone.now)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 from analytics.learning.plan import BadPlan, Plan, PlanError, parse_plans
 from analytics.models import Dataset, StudyRules
 from analytics.radiomics import Parameters
 
 
 def plans(rules: StudyRules) -> tuple[Plan, ...]:
-    return parse_plans(rules.analysis).plans if rules.analysis else ()
+    return parse_plans(json.loads(rules.analysis)).plans if rules.analysis else ()
 
 
 def plan(rules: StudyRules, code: str) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -177,7 +178,7 @@ def _write(
     documents = {
         "study.json": held.build.definition,
         "endpoints.json": in_force.endpoints,
-        "analysis.json": in_force.analysis,
+        "analysis.json": json.loads(in_force.analysis or "{}"),
     }
     origin = {"name": name, "exceptions": dict(exceptions), "software": versions()}
     return manifest.write(folder, held.tables, documents, facts, origin, held.links)

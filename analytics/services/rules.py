@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,11 @@ def publish(*, study: Study, folder: Path, by: User) -> StudyRules:
         if current and current.sha256 == sha256:
             return current
         rules = StudyRules.objects.create(
-            study=study, endpoints=endpoints, analysis=analysis, sha256=sha256, published_by=by
+            study=study,
+            endpoints=endpoints,
+            analysis=json.dumps(analysis, ensure_ascii=False) if analysis else "",
+            sha256=sha256,
+            published_by=by,
         )
         audit.event(kind="rules.publish", study=study, details={"sha256": sha256})
     return rules
@@ -37,4 +42,7 @@ def publish(*, study: Study, folder: Path, by: User) -> StudyRules:
 
 def _plans(path: Path) -> dict[str, Any]:
     """A study may have endpoints and no plan yet."""
-    return load_plans(path).model_dump(mode="json") if path.exists() else {}
+    if not path.exists():
+        return {}
+    # The primary set is named, so that it no longer depends on the order of the sets.
+    return {"plans": [plan.model_dump(mode="json") | {"primary": plan.primary_set} for plan in load_plans(path).plans]}

@@ -114,6 +114,11 @@ def proportional_hazards(
     design = _design(time, event, covariates, levels or {})
     beta, _, _ = _fit(design)
     steps = efron.derivatives(design.t, design.e, design.x, beta)
+    if len(steps.times) < 2:
+        raise DegenerateInput(
+            "all events happened at one time: effects that change with time can't be tested",
+            "所有事件发生在同一时间:无法检验效应是否随时间变化",
+        )
     g = _transformed(design.t, design.e, steps.times, transform)
     slope = g @ steps.residuals
     main, cross, own = (np.tensordot(weight, steps.information, 1) for weight in (np.ones_like(g), g, g**2))

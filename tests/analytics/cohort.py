@@ -44,7 +44,7 @@ plans:
       laboratory: [BASELINE.LB.albumin, BASELINE.LB.bilirubin, DM.sex]
       both: [age, laboratory]
     validation: {outer: 2, inner: 2, holdout: {site: leave-one-site-out}}
-    pipeline: {select: none, penalty: [0.1], l1_ratio: [0.0]}
+    pipeline: {select: none, penalty: [1.0], l1_ratio: [0.0]}
     threshold: youden
     survival: [TIME]
     seed: 11
@@ -64,7 +64,7 @@ def fill(study: Study, *, by: User, size: int = 24) -> None:
     for number in range(size):
         subject = enrol(sites[number % 2], by=by, on=dt.date(2026, 3, 2))
         albumin = float(np.round(random.normal(38, 5), 1))
-        later = float(np.round(albumin + random.normal(-3, 3), 1))
+        later = float(np.round(albumin + random.normal(-3, 1), 1))
         about = {"age": str(random.integers(30, 75)), "sex": "FM"[number % 2]}
         enter(subject, "DM", about, by=by, complete=True)
         blood = {"albumin": str(albumin), "bilirubin": str(np.round(random.uniform(8, 60), 1))}
