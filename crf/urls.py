@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from crf.views import histories, records, studies, subjects
+from crf import api
+from crf.views import histories, imports, records, studies, subjects
 
 STUDY = "studies/<slug:code>/"
 SUBJECT = f"{STUDY}subjects/<str:number>/"
@@ -10,12 +11,18 @@ RECORD = f"{SUBJECT}visits/<slug:event>/<int:visit>/<slug:form>/<int:repeat>/"
 
 app_name = "crf"
 urlpatterns = [
+    path(f"{STUDY}import/", imports.import_records, name="import-records"),
     path(f"{STUDY}records/", studies.study_records, name="study-records"),
     path(f"{STUDY}subjects/enrol/", subjects.enrol_subject, name="enrol-subject"),
     path(SUBJECT, subjects.subject, name="subject"),
     path(f"{SUBJECT}visits/<slug:event>/add/", subjects.add_visit, name="add-visit"),
     path(RECORD, records.edit_record, name="edit-record"),
     path(f"{RECORD}evaluate/", records.evaluate_record, name="evaluate-record"),
+    path(f"{RECORD}verify/", approvals.verify_record, name="verify-record"),
+    path(f"{RECORD}sign/", approvals.sign_record, name="sign-record"),
     path(f"{RECORD}history/", histories.record_history, name="record-history"),
+    path(f"api/{STUDY}subjects/", api.SubjectList.as_view(), name="api-subjects"),
+    path(f"api/{SUBJECT}records/", api.RecordList.as_view(), name="api-records"),
+    path(f"api/{RECORD}", api.RecordDetail.as_view(), name="api-record"),
     path(f"{RECORD}history/<slug:item>/", histories.item_history, name="item-history"),
 ]

@@ -252,9 +252,10 @@ class _Reader:
         return None
 
     def put(self, key: Key, row: Row, facts: dict[str, str], item: Item, cell: Cell) -> None:
-        record = self.records.setdefault(
-            key, Incoming(key, row.number, *(facts.get(name, "") for name in ("group", "enrolled_on", "visited_on")))
-        )
+        if key not in self.records:
+            group, enrolled, visited = (facts.get(name, "") for name in ("group", "enrolled_on", "visited_on"))
+            self.records[key] = Incoming(key, row.number, group, enrolled, visited)
+        record = self.records[key]
         before = record.cells.get(item.name)
         if before and before.value != cell.value:
             self.refuse(row, cell.column, f"与第{before.row}行的值不同", f"differs from the value in row {before.row}",

@@ -29,6 +29,10 @@ class ImportRefused(ValueError):
         self.plan = plan
 
 
+class ReasonMissing(ImportRefused):
+    """Stored values would change, and no reason was given; nothing else speaks against the import."""
+
+
 class PreviewOutdated(ValueError):
     """What the import would do now is not what the preview showed."""
 
@@ -73,7 +77,7 @@ def commit(
             raise PreviewOutdated(found)
         if not reason.strip() and any(planned.overwrites for planned in found.records):
             found.problems.append(_reason_missing())
-            raise ImportRefused(found)
+            raise ReasonMissing(found)
         _Writer(found, mapping, reason, by).write()
         if found.problems:
             raise ImportRefused(found)
