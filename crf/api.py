@@ -1,0 +1,126 @@
+"""The JSON door to subjects and records: the same scope, checks and audit as the pages (source `api`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.shortcuts import get_object_or_404
+from rest_framework import serializers
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from crf.models import Record
+from crf.selectors import subject_records
+from crf.services import records
+from registry.models import Study, Subject
+from registry.permissions import Permission, authorise
+
+
+class Refused(APIException):
+    """The record was not saved; `detail` lists item and message."""
+
+    status_code = 422
+
+
+class Conflict(APIException):
+    """Somebody saved meanwhile; `detail` holds what the record is now."""
+
+    status_code = 409
+
+
+class RecordBody(serializers.Serializer):
+    """What PUT takes: typed values by item, and the revision they were based on."""
+
+    data = serializers.DictField(child=serializers.JSONField(allow_null=True))
+    comments = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False)
+    reason = serializers.CharField(allow_blank=True, default="")
+    complete = serializers.BooleanField(default=False)
+    expected_revision = serializers.IntegerField(min_value=0, required=False, allow_null=True, default=None)
+
+
+class SubjectList(APIView):
+    """The subjects of a study inside the person's scope."""
+
+    def get(self, request: Request, code: str) -> Response:
+        study = get_object_or_404(Study.objects.visible_to(request.user), code=code)
+        authorise(request.user, Permission.SUBJECT_VIEW, study=study)
+        subjects = Subject.objects.visible_to(request.user).filter(study=study).select_related("site", "group")
+        return Response([_subject(subject) for subject in subjects])
+
+
+class RecordList(APIView):
+    """Every record of one subject, with revision and digest."""
+
+    def get(self, request: Request, code: str, number: str) -> Response:
+        subject = _subject_or_404(request, code, number)
+        authorise(request.user, Permission.RECORD_VIEW, subject=subject)
+        return Response([_record(record) for record in subject_records(subject)])
+
+
+class RecordDetail(APIView):
+    """One record: read it, or save answers to it."""
+
+    def get(self, request: Request, code: str, number: str, event: str, visit: int, form: str, repeat: int) -> Response:
+        subject = _subject_or_404(request, code, number)
+        authorise(request.user, Permission.RECORD_VIEW, subject=subject)
+        found = get_object_or_404(
+            Record, subject=subject, visit__event=event, visit__repeat=visit, form=form, repeat=repeat
+        )
+        return Response(_record(found))
+
+    def put(self, request: Request, code: str, number: str, event: str, visit: int, form: str, repeat: int) -> Response:
+        subject = _subject_or_404(request, code, number)
+        authorise(request.user, Permission.RECORD_ENTER, subject=subject)
+        place = get_object_or_404(subject.visits, event=event, repeat=visit)
+        body = RecordBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        try:
+            saved = records.save(
+                subject=subject,
+                visit=place,
+                form=form,
+                repeat=repeat,
+                language=request.LANGUAGE_CODE,  # type: ignore[attr-defined]
+                by=request.user,
+                **body.validated_data,
+            )
+        except records.EditConflict as conflict:
+            raise Conflict({"current": _record(conflict.current)}) from conflict
+        except records.RecordRefused as refused:
+            raise Refused({"problems": [{"item": i, "message": m} for i, m in refused.problems]}) from refused
+        findings = [
+            {"item": one.item, "check": one.check, "severity": one.severity, "message": one.message.model_dump()}
+            for one in saved.state.findings
+        ]
+        return Response(_record(saved.record) | {"findings": findings, "changed": saved.changed})
+
+
+def _subject_or_404(request: Request, code: str, number: str) -> Subject:
+    scoped = Subject.objects.visible_to(request.user).select_related("study", "site", "group")
+    return get_object_or_404(scoped, study__code=code, number=number)
+
+
+def _subject(subject: Subject) -> dict[str, Any]:
+    return {
+        "number": subject.number,
+        "site": subject.site.code,
+        "group": subject.group.code if subject.group_id else None,
+        "enrolled_on": subject.enrolled_on.isoformat(),
+        "status": subject.status,
+    }
+
+
+def _record(record: Record) -> dict[str, Any]:
+    return {
+        "event": record.visit.event,
+        "visit": record.visit.repeat,
+        "form": record.form,
+        "repeat": record.repeat,
+        "status": record.status,
+        "revision": record.revision,
+        "digest": record.digest,
+        "data": record.data,
+        "comments": record.comments,
+    }
