@@ -1,5 +1,6 @@
 """What names this patient in this object, and whether any of it is still in the bytes that will be stored."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from io import BytesIO
@@ -9,6 +10,7 @@ from pydicom import Dataset
 from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
 
+from imaging.dicom.elements import leaves
 from imaging.dicom.reasons import Refused
 
 # Beside every PN, wherever it stands (PS3.3 C.2, C.7.1, C.7.2).
@@ -49,7 +51,7 @@ ENCODINGS = ("utf-8", "gb18030", "latin-1")
 def known(original: Dataset) -> dict[str, set[str]]:
     """Identifying strings of the object, by keyword; parts of names separately. Too short ones can't be found."""
     found: dict[str, set[str]] = {}
-    for element in _leaves(original):
+    for element in leaves(original):
         if element.VR == "PN" or element.keyword in KEYWORDS:
             parts = {part for value in _texts(element) for part in _parts(element, value)}
             found.setdefault(element.keyword, set()).update(parts)
@@ -63,7 +65,7 @@ def scrub(copy: Dataset, identifiers: dict[str, set[str]]) -> list[str]:
     """
     needles = {needle.lower() for parts in identifiers.values() for needle in parts}
     emptied = []
-    for element in _leaves(copy):
+    for element in leaves(copy):
         if element.VR not in TEXT_VRS or element.keyword in OURS:
             continue
         if any(needle in text.lower() for text in _texts(element) for needle in needles):
@@ -88,7 +90,7 @@ def _is_in(header: bytes, part: str, innocent: str) -> bool:
 
 
 def _innocent_numbers(copy: Dataset) -> str:
-    texts = (text for element in _leaves(copy) if element.VR in NUMERIC_VRS for text in _texts(element))
+    texts = (text for element in leaves(copy) if element.VR in NUMERIC_VRS for text in _texts(element))
     meta = (text for element in copy.file_meta if element.VR == "UI" for text in _texts(element))
     return " ".join(text for text in [*texts, *meta] if not text.startswith("2.25."))
 
@@ -101,10 +103,6 @@ def write(copy: Dataset) -> bytes:
     except Exception as problem:  # values that pydicom could read but cannot encode
         raise Refused("unwritable", error=type(problem).__name__) from problem
     return buffer.getvalue()
-
-
-def _leaves(dataset: Dataset) -> Iterator[DataElement]:
-    return (element for element in dataset.iterall() if element.VR != "SQ" and not element.is_empty)
 
 
 def _texts(element: DataElement) -> list[str]:
@@ -125,7 +123,12 @@ def _searchable(piece: str) -> bool:
 
 
 def _encoded(part: str) -> set[bytes]:
-    return {part.encode(encoding, "ignore").lower() for encoding in ENCODINGS} - {b""}
+    """The whole of `part` in each encoding that has all its characters: half a word would be found everywhere."""
+    forms = set()
+    for encoding in ENCODINGS:
+        with contextlib.suppress(UnicodeEncodeError):
+            forms.add(part.encode(encoding).lower())
+    return forms
 
 
 def _without_pixels(content: bytes) -> bytes:
