@@ -18,6 +18,7 @@ from pydicom.valuerep import PersonName
 from imaging.dicom import profile as table
 from imaging.dicom.dates import shift_date, shift_datetime
 from imaging.dicom.descriptors import clean_text
+from imaging.dicom.elements import elements, is_empty
 
 IMPLEMENTATION_UID = "2.25.190402866117263716012431987741690155264"
 IMPLEMENTATION_NAME = "LOBULE_1"
@@ -109,7 +110,7 @@ class _Engine:
 
     def apply(self, source: Dataset) -> Dataset:
         target = Dataset()
-        for element in source:
+        for element in elements(source):
             self._copy(element, target)
         return target
 
@@ -152,7 +153,7 @@ class _Engine:
     def _replacement(self, element: DataElement, action: str) -> DataElement:
         if element.VR == "SQ":
             return _element(element, self._sequence(element, action))
-        if element.is_empty or action == "Z":
+        if is_empty(element) or action == "Z":
             return _element(element, None)
         if action == "K":
             return _element(element, _capped_age(element) if element.VR == "AS" else _plain(element))
@@ -224,7 +225,7 @@ def _all_dummies(item: Dataset) -> Dataset:
         if element.VR == "SQ":
             for inner in element.value:
                 _all_dummies(inner)
-        elif not element.is_empty and element.VR != "UI":
+        elif not is_empty(element) and element.VR != "UI":
             item[element.tag] = _element(element, DUMMIES[element.VR])
     return item
 

@@ -10,6 +10,7 @@ import pydicom
 from pydicom import Dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from imaging.dicom.elements import leaves
 from imaging.dicom.reasons import Refused
 from imaging.dicom.walker import transfer_syntax, walk
 
@@ -55,7 +56,7 @@ def _read(content: bytes, max_bytes: int) -> Dataset:
             walk(content, body, explicit=syntax != ImplicitVRLittleEndian, little=syntax != ExplicitVRBigEndian)
         dataset = pydicom.dcmread(BytesIO(content))
         # Parse every element now, so that a bad one shows here and not in the middle of an intake.
-        for _ in dataset.iterall():
+        for _ in leaves(dataset):
             pass
     return dataset
 
