@@ -12,7 +12,6 @@ from typing import Any
 
 from django.http import QueryDict
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from crf.definitions.check import Finding
 from crf.definitions.model import Codelist, Form, Item, StudyDefinition
@@ -23,18 +22,11 @@ RADIO_LIMIT = 6  # more choices than this are a list to pick from
 SHORT_LABELS = 60  # characters of all labels together that fit on one line
 LONG_TEXT = 200
 SHORT_WORDS = {"not_done": "ND", "unknown": "UNK", "not_applicable": "NA"}
-REASONS = (
-    ("transcription", gettext_lazy("Typing or transcription error")),
-    ("source", gettext_lazy("The source was corrected")),
-    ("additional", gettext_lazy("Information came later")),
-    ("query", gettext_lazy("In answer to a query")),
-    ("other", gettext_lazy("Other (explain)")),
-)
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why saved answers change: a code of REASONS and words; kept in the audit trail as `code: words`."""
+    """Why saved answers change: a code of `registry.wording.REASONS` and words; the trail keeps `code: words`."""
 
     code: str = ""
     text: str = ""
@@ -43,13 +35,6 @@ class Reason:
         if self.code == "other":
             return f"other: {self.text}" if self.text else ""
         return ": ".join(part for part in (self.code, self.text) if part)
-
-
-def reason_shown(stored: str) -> str:
-    """A stored reason with its code in the reader's language."""
-    code, colon, text = stored.partition(":")
-    label = dict(REASONS).get(code)
-    return f"{label}{colon}{text}" if label else stored
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from crf import api
-from crf.views import histories, imports, records, studies, subjects
+from crf.views import approvals, histories, imports, records, studies, subjects
 
 STUDY = "studies/<slug:code>/"
 SUBJECT = f"{STUDY}subjects/<str:number>/"

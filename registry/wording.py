@@ -66,3 +66,19 @@ def _role_name(one: str) -> str:
     role, at, site = one.partition("@")
     label = str(Role(role).label) if role in Role.values else role
     return f"{label} {site}" if at else label
+
+
+# Why saved answers change (ICH E6(R3) 4.2.4); the trail keeps `code: words`, and codes can be counted.
+REASONS = {
+    "transcription": _("Typing or transcription error"),
+    "source": _("The source was corrected"),
+    "additional": _("Information came later"),
+    "query": _("In answer to a query"),
+    "other": _("Other (explain)"),
+}
+
+
+def reason_shown(stored: str) -> str:
+    """A stored reason with its code in the reader's language."""
+    code, colon, text = stored.partition(":")
+    return f"{REASONS[code]}{colon}{text}" if code in REASONS else stored

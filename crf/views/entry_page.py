@@ -12,7 +12,9 @@ from crf import forms
 from crf.models import Record
 from crf.selectors import CasebookRow, casebook, read_entry
 from crf.views.places import Place, links
+from registry.permissions import Permission
 from registry.web import render_page
+from registry.wording import REASONS
 
 
 def show(
@@ -34,7 +36,7 @@ def show(
         "record": trouble["conflict"]["current"] if "conflict" in trouble else place.record,
         "evaluation": found,
         "names_required": names_required,
-        "reasons": forms.REASONS,
+        "reasons": REASONS.items(),
         "reason": reason or forms.Reason(),
         "sections": forms.sections(
             place.form,
@@ -87,11 +89,15 @@ def _around(place: Place) -> dict[str, Any]:
         "build": place.build,
         "form": {"name": place.form.name.of(language()), "help": help_text.of(language()) if help_text else ""},
         "may_enter": place.may_enter,
+        "may_verify": Permission.RECORD_VERIFY in place.held and _is(place, Record.Status.COMPLETE),
+        "may_sign": Permission.RECORD_SIGN in place.held and _is(place, Record.Status.COMPLETE, Record.Status.VERIFIED),
         "visit_name": place.visit_name,
         "visit_forms": links(row, place.subject, here=place.url) if row else [],
         "next_form": next_form(place, row),
         "state": place.record.status if place.record else "not_started",
         "saved": place.record and place.record.history.select_related("history_user").first(),
+        "verify_url": place.url_of("crf:verify-record"),
+        "sign_url": place.url_of("crf:sign-record"),
         "evaluate_url": place.url_of("crf:evaluate-record"),
         "history_url": place.url_of("crf:record-history"),
         "next_repeat_url": place.next_repeat_url,
@@ -100,6 +106,10 @@ def _around(place: Place) -> dict[str, Any]:
 
 def _row(place: Place) -> CasebookRow | None:
     return next((row for row in casebook(place.subject, language()) if row.visit.pk == place.visit.pk), None)
+
+
+def _is(place: Place, *states: str) -> bool:
+    return place.record is not None and place.record.status in states
 
 
 def _history_urls(place: Place) -> dict[str, str]:

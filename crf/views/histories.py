@@ -11,11 +11,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from crf.definitions.values import display_value
-from crf.forms import reason_shown
 from crf.selectors import ItemChange, record_changes
 from crf.views.entry_page import language
 from crf.views.places import Place, place_or_404
 from registry.web import render_page
+from registry.wording import reason_shown
 
 
 @require_safe

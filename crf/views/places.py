@@ -12,7 +12,7 @@ from django.utils.translation import get_language
 
 from crf.definitions.model import Form, NotInDefinition, StudyDefinition
 from crf.models import Record, StudyBuild
-from crf.selectors import CasebookRow, current_build, subject_records
+from crf.selectors import CasebookRow, Cell, current_build, subject_records
 from registry.models import Subject, Visit
 from registry.permissions import Permission, rights
 from registry.web import subject_or_404
@@ -29,7 +29,11 @@ class Place:
     build: StudyBuild
     record: Record | None
     records: list[Record]
-    may_enter: bool
+    held: frozenset[Permission]
+
+    @property
+    def may_enter(self) -> bool:
+        return Permission.RECORD_ENTER in self.held and not is_locked(self.record)
 
     @property
     def study(self) -> StudyDefinition:
@@ -71,9 +75,9 @@ def place_or_404(request: HttpRequest, code: str, number: str, event: str, visit
     records = subject_records(subject)
     record = next((r for r in records if (r.visit_id, r.form, r.repeat) == (the_visit.pk, form, repeat)), None)
     build = record.build if record else current_build(subject.study, subject.site)
-    may_enter = Permission.RECORD_ENTER in rights(request.user, site=subject.site) and not is_locked(record)
+    held = rights(request.user, site=subject.site)
     the_form = form_or_404(build.study_definition, event, form)
-    place = Place(subject, the_visit, the_form, repeat, build, record, records, may_enter)
+    place = Place(subject, the_visit, the_form, repeat, build, record, records, held)
     if record is None and repeat > (max(place.repeats, default=0) + 1 if the_form.repeating else 1):
         raise Http404(f"{form} number {repeat} comes after one that does not exist")
     return place
@@ -120,6 +124,14 @@ def links(row: CasebookRow, subject: Subject, here: str = "") -> list[dict[str, 
                     "repeat": repeat,
                     "is_repeating": cell.form.repeating,
                     "is_here": url == here,
+                    "next_url": _next_url(cell, record, subject),
                 }
             )
     return found
+
+
+def _next_url(cell: Cell, record: Record | None, subject: Subject) -> str | None:
+    """Where one more of a repeating form is entered; offered beside the last that was saved."""
+    if not cell.form.repeating or record is None or record is not cell.records[-1]:
+        return None
+    return record_url("crf:edit-record", cell.visit, cell.form.oid, record.repeat + 1, subject)

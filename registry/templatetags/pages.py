@@ -6,10 +6,11 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from registry.wording import kind_name, role_names, source_name
+from registry.wording import kind_name, reason_shown, role_names, source_name
 
 register = template.Library()
 register.filter("kind_name", kind_name)
+register.filter("reason_shown", reason_shown)
 register.filter("role_names", role_names)
 register.filter("source_name", source_name)
 

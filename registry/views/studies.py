@@ -56,7 +56,7 @@ def enrolment_chart(numbers: enrolment.Enrolment) -> dict[str, Any]:
         "yAxis": {
             "type": "category",
             "data": [f"{row.code} {row.name}" for row in rows],
-            "axisLabel": {"width": 150, "overflow": "truncate"},
+            "axisLabel": {"width": 180, "overflow": "truncate"},
         },
         "series": [
             {

@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from crf.models import Record
 from crf.services import records
-from registry.models import Subject
-from tests.study import enrol, enter
+from registry.models import Signature, Subject
+from tests.study import PASSWORD, enrol, enter
 
 pytestmark = pytest.mark.django_db
 
@@ -322,3 +322,42 @@ def test_opening_a_record_costs_the_same_however_many_there_are(signed_in, subje
     with CaptureQueriesContext(connection) as many:
         client.get(place(subject))
     assert len(many) == len(few), (len(few), len(many))
+
+
+def test_a_monitor_marks_a_complete_record_as_verified(signed_in, subject, cast):
+    enter(subject, "DM", {"age": "52", "sex": "M"}, by=cast["coordinator"])
+    address = place(subject, name="crf:verify-record")
+    signed_in("monitor").post(address)
+    assert Record.objects.get().status == "in_progress", "only a complete record can be verified"
+    enter(subject, "DM", {"age": "52", "sex": "M"}, by=cast["coordinator"], complete=True)
+    assert "Verified against source" in page(signed_in("monitor").get(place(subject)))
+    signed_in("monitor").post(address)
+    assert Record.objects.get().status == "verified"
+    assert signed_in("coordinator").post(address).status_code == 403
+
+
+def test_signing_asks_for_the_password_again(signed_in, subject, cast):
+    enter(subject, "DM", {"age": "52", "sex": "M"}, by=cast["coordinator"], complete=True)
+    address = place(subject, name="crf:sign-record")
+    client = signed_in("investigator")
+    refused = client.post(address, {"password": "wrong"})
+    assert refused.status_code == 422 and "nothing was signed" in page(refused)
+    assert Record.objects.get().status == "complete"
+    assert client.post(address, {"password": PASSWORD}).url == place(subject)
+    assert Record.objects.get().status == "signed"
+    signature = Signature.objects.get()
+    assert (signature.by, signature.digest) == (cast["investigator"], Record.objects.get().digest)
+
+
+@pytest.mark.parametrize(("role", "status"), [("coordinator", 403), ("monitor", 403), ("stranger", 404)])
+def test_only_who_may_sign_reaches_the_signing_page(signed_in, subject, cast, role, status):
+    enter(subject, "DM", {"age": "52", "sex": "M"}, by=cast["coordinator"], complete=True)
+    assert signed_in(role).get(place(subject, name="crf:sign-record")).status_code == status
+
+
+def test_the_casebook_offers_one_more_of_a_repeating_form(signed_in, subject, coordinator):
+    address = reverse("crf:subject", args=[subject.study.code, subject.number])
+    assert "Add: Adverse event" not in page(signed_in("coordinator").get(address))
+    enter(subject, "AE", {"ae_term": "Fever"}, by=coordinator, event="LOG")
+    assert "Add: Adverse event" in page(signed_in("coordinator").get(address))
+    assert "Add: Adverse event" not in page(signed_in("monitor").get(address))
