@@ -41,6 +41,13 @@ STEPS = (
         _("Open a subject and see which forms are due."),
     ),
     Step(
+        "crf:import-records",
+        P.RECORD_IMPORT,
+        "table",
+        _("Import records from a file"),
+        _("CSV, with a preview before anything is written."),
+    ),
+    Step(
         "imaging:upload",
         P.IMAGE_UPLOAD,
         "upload",
@@ -62,7 +69,7 @@ STEPS = (
         _("Compare the entries with the source."),
     ),
     Step(
-        "analytics:datasets",
+        "analytics:lock-dataset",
         P.DATASET_LOCK,
         "lock",
         _("Lock a dataset"),
