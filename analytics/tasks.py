@@ -48,7 +48,7 @@ def nightly() -> None:
     by = system_user()
     nights.seal(by=by)
     for study in Study.objects.all():
-        job = jobs.create(kind="nightly", study=study, by=by)
+        job = jobs.create(kind=nights.KIND, study=study, by=by)
         with jobs.running(job.pk) as progress:
             progress.finish(nights.run(study=study, progress=progress, by=by))
 

@@ -31,15 +31,16 @@ def charts(results: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _plot(x: str, y: str, series: list[Option], **more: Any) -> Option:
+def _plot(names: tuple[str, str], series: list[Option], x_axis: Option, y_axis: Option) -> Option:
+    """Axes named (x, y), a legend above, and a tooltip that reads all series at once."""
+    named = {"type": "value", "nameLocation": "middle"}
     return {
         "grid": {"left": 56, "right": 16, "top": 48, "bottom": 48},
         "legend": {"top": 0, "type": "scroll"},
         "tooltip": {"trigger": "axis"},
-        "xAxis": {"type": "value", "name": x, "nameLocation": "middle", "nameGap": 28, "min": 0, **more.pop("x", {})},
-        "yAxis": {"type": "value", "name": y, "nameLocation": "middle", "nameGap": 40, **more.pop("y", {})},
+        "xAxis": {**named, "name": names[0], "nameGap": 28, "min": 0, **x_axis},
+        "yAxis": {**named, "name": names[1], "nameGap": 40, **y_axis},
         "series": series,
-        **more,
     }
 
 
@@ -70,7 +71,7 @@ def _roc(models: list[Mapping[str, Any]]) -> dict[str, Any] | None:
     if not series:
         return None
     series.append(_reference(_("chance"), [[0, 0], [1, 1]]))
-    option = _plot(_("1 − specificity"), _("Sensitivity"), series, x={"max": 1}, y={"min": 0, "max": 1})
+    option = _plot((_("1 − specificity"), _("Sensitivity")), series, {"max": 1}, {"min": 0, "max": 1})
     return {"code": "roc", "name": _("ROC curve"), "option": option}
 
 
@@ -88,8 +89,8 @@ def _calibration(models: list[Mapping[str, Any]], primary: str) -> dict[str, Any
         {"type": "scatter", "name": _("risk groups"), "data": groups, "symbolSize": 8},
         _reference(_("ideal"), [[0, 0], [1, 1]]),
     ]
-    x, y = _("Predicted probability"), _("Observed proportion")
-    option = _plot(x, y, series, x={"max": 1}, y={"min": 0, "max": 1})
+    names = (_("Predicted probability"), _("Observed proportion"))
+    option = _plot(names, series, {"max": 1}, {"min": 0, "max": 1})
     return {"code": "calibration", "name": _("Calibration curve"), "option": option}
 
 
@@ -104,7 +105,7 @@ def _decision(models: list[Mapping[str, Any]]) -> dict[str, Any] | None:
     series.append(_reference(_("treat all"), everybody))
     series.append(_reference(_("treat none"), [[0, 0], [1, 0]]))
     low = {"min": round(-0.2 * prevalence, 2)}
-    option = _plot(_("Threshold probability"), _("Net benefit"), series, x={"max": 1}, y=low)
+    option = _plot((_("Threshold probability"), _("Net benefit")), series, {"max": 1}, low)
     return {"code": "decision", "name": _("Decision curve"), "option": option}
 
 
@@ -117,7 +118,7 @@ def _impact(models: list[Mapping[str, Any]], primary: str) -> dict[str, Any] | N
         _line(_("high risk with event"), _pairs(found["thresholds"], found["high_risk_with_event"])),
     ]
     of = _("Of %(per)s subjects") % {"per": found["per"]}
-    option = _plot(_("Threshold probability"), of, series, x={"max": 1}, y={"min": 0, "max": found["per"]})
+    option = _plot((_("Threshold probability"), of), series, {"max": 1}, {"min": 0, "max": found["per"]})
     return {"code": "impact", "name": _("Clinical impact curve"), "option": option}
 
 
@@ -129,7 +130,7 @@ def _curves(report: Mapping[str, Any]) -> Option:
         series.append(_line(name, points, step="end"))
         censored = list(_censored(curve))
         series.append({"type": "scatter", "name": name, "data": censored, "symbol": "rect", "symbolSize": [1.5, 9]})
-    return _plot(_("Months"), _("Survival probability"), series, y={"min": 0, "max": 1})
+    return _plot((_("Months"), _("Survival probability")), series, {}, {"min": 0, "max": 1})
 
 
 def _censored(curve: Mapping[str, Any]) -> Iterator[list[float | None]]:

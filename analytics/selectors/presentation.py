@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.utils.translation import get_language, gettext_lazy
-from django.utils.translation import gettext as _
 
 from analytics.results.summary import estimate, proportion
 
@@ -185,7 +184,3 @@ def _model(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
 def compared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The comparison with the last run, named."""
     return [row | {"split_name": SPLIT_NAMES[row["split"]], "metric_name": METRIC_NAMES[row["metric"]]} for row in rows]
-
-
-def dash() -> str:
-    return _("not available")

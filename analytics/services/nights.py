@@ -17,6 +17,7 @@ from registry.models import AuditSeal, Study, User
 from registry.permissions import Permission, authorise
 from registry.services import seals
 
+KIND = "nightly"
 STALE_SECONDS = 24 * 3600
 
 

@@ -1,4 +1,4 @@
-"""A lock freezes what is signed: all of it or nothing, the same content to the same hash, and no bit can flip unseen."""
+"""A lock freezes what is signed: all of it or nothing, same content same hash, and no bit can flip unseen."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_open_points_stop_the_lock_until_each_kind_has_a_reason(filled, cast, si
 
 
 def test_the_same_content_again_is_the_same_dataset(dataset, filled, cast):
-    with pytest.raises(datasets.LockRefused, match="Nothing has changed|没有"):
+    with pytest.raises(datasets.LockRefused, match=r"Nothing has changed|没有"):
         datasets.lock(study=filled, name="main", password=PASSWORD, by=cast["pi"])
     other = datasets.lock(study=filled, name="other", password=PASSWORD, by=cast["pi"])
     assert other.hash == dataset.hash
