@@ -35,7 +35,7 @@ ACQUISITION_TEXTS = {
     "image_type": "ImageType",
     "body_part": "BodyPartExamined",
 }
-DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "ImageComments")
+GAUSS_PER_TESLA = 10_000
 
 
 def facts(dataset: Dataset) -> dict[str, Any]:
@@ -45,9 +45,15 @@ def facts(dataset: Dataset) -> dict[str, Any]:
         "sop_class": str(dataset.SOPClassUID),
         "order": int(number(dataset.get("InstanceNumber")) or 0),
         "acquisition": acquisition(dataset),
-        "description": clean_text(" ".join(str(dataset.get(each) or "") for each in DESCRIPTIONS[:2])),
+        "description": description(dataset),
         "frames": frames(dataset),
     }
+
+
+def description(dataset: Dataset) -> str:
+    """Known words of the series' description and, where it says more, of the protocol's name."""
+    series, protocol = (clean_text(str(dataset.get(each) or "")) for each in ("SeriesDescription", "ProtocolName"))
+    return series if protocol in series else f"{series} {protocol}".strip()
 
 
 def acquired_on(dataset: Dataset) -> date | None:
@@ -61,6 +67,8 @@ def acquired_on(dataset: Dataset) -> date | None:
 def acquisition(dataset: Dataset) -> dict[str, Any]:
     shared = _group_items(dataset, 0) if "PerFrameFunctionalGroupsSequence" in dataset else {}
     numbers = {name: number(_find(dataset, shared, keyword)) for name, keyword in ACQUISITION_NUMBERS.items()}
+    if (field := numbers["field"]) and field > 100:
+        numbers["field"] = field / GAUSS_PER_TESLA  # some scanners write gauss
     numbers["te"] = numbers["te"] or number(_find(dataset, shared, "EffectiveEchoTime"))
     texts = {name: text(dataset.get(keyword)) for name, keyword in ACQUISITION_TEXTS.items()}
     for name in ("agent", "body_part"):

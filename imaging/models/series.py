@@ -70,6 +70,10 @@ class Series(audit.Audited):
         return f"{self.modality} {self.kind} #{self.pk}"
 
     @property
+    def title(self) -> str:
+        return self.kind if self.kind == self.modality else f"{self.modality} {self.kind}"
+
+    @property
     def verdict(self) -> str:
         return str(self.qc.get("verdict", ""))
 
