@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from registry.models import Job, Study
+from registry.permissions import Permission, rights
 from registry.selectors import enrolment
 from registry.views.next_steps import next_steps
 from registry.web import study_or_404, url_or_none
@@ -34,9 +35,15 @@ def study(request: HttpRequest, code: str) -> HttpResponse:
         "jobs": Job.objects.visible_to(request.user)
         .filter(study=study)
         .select_related("study", "requested_by")[:LATEST],
-        "records_url": url_or_none("crf:study-records", study.code),
+        "records_url": records_url(request, study),
     }
     return render(request, "registry/study.html", context)
+
+
+def records_url(request: HttpRequest, study: Study) -> str | None:
+    """Where the state of the records is told, to those who may see records."""
+    allowed = Permission.RECORD_VIEW in rights(request.user, study=study)
+    return url_or_none("crf:study-records", study.code) if allowed else None
 
 
 def latest_jobs(request: HttpRequest, study: Study) -> list[Job]:

@@ -211,3 +211,17 @@ def test_the_language_is_switched_by_a_button_and_stays(client, cast):
     answer = client.post(reverse("registry:set-language"), {"language": "en", "next": "/account/"})
     assert answer.url == "/account/"
     assert "My account and roles" in client.get("/account/").content.decode()
+
+
+ROLES = ["coordinator", "investigator", "pi", "monitor", "data_manager", "reader", "statistician", "administrator"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_overview_leads_nobody_to_a_page_that_refuses_them(signed_in, study, subject, role):
+    client = signed_in(role)
+    html = client.get(reverse("registry:study", args=[study.code])).content.decode()
+    links = set(re.findall(r'(?:href|hx-get)="(/[^"#]*)"', html)) - {"/"}
+    links = {link for link in links if not link.startswith("/static/")}
+    assert len(links) >= 2
+    for link in links:
+        assert client.get(link).status_code == 200, link

@@ -14,19 +14,28 @@
   });
 
   document.addEventListener("htmx:responseError", (event) => {
-    announce(event.detail.xhr.status === 403 ? "403" : document.documentElement.lang === "en"
-      ? "The server could not answer. Nothing was changed; try again."
-      : "服务器未能应答，数据没有改变，请重试。");
+    if (event.detail.xhr.status === 403) announce(say("Your role does not allow this.", "您的角色无权执行此操作。"));
+    else announce(say("The server could not answer. Nothing was changed; try again.", "服务器未能应答，数据没有改变，请重试。"));
   });
 
   // A session that ended answers with the sign-in page; a fragment must not be replaced by it.
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (event.detail.xhr.responseURL.includes("/sign-in/")) {
       event.detail.shouldSwap = false;
-      announce(document.documentElement.lang === "en" ? "Your session has ended. Sign in again in another tab; what you typed stays here."
-        : "登录已过期。请在另一标签页重新登录，已填写的内容仍保留在此页。");
+      announce(say(
+        "Your session has ended. Sign in again in another tab; what you typed stays here.",
+        "登录已过期。请在另一标签页重新登录，已填写的内容仍保留在此页。",
+      ));
     }
   });
+
+  document.addEventListener("htmx:sendError", () => {
+    announce(say("The server can't be reached. What you typed stays here; try again.", "无法连接服务器。已填写的内容仍保留在此页，请重试。"));
+  });
+
+  function say(english, chinese) {
+    return document.documentElement.lang === "en" ? english : chinese;
+  }
 
   function announce(text) {
     const place = document.getElementById("announcements");
