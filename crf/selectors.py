@@ -67,7 +67,9 @@ def context_for(subject: Subject, records: Iterable[Record], *, visit: Visit | N
 
 def subject_records(subject: Subject) -> list[Record]:
     """All records of a subject, in the order of the calendar."""
-    found = Record.objects.filter(subject=subject).select_related("visit")
+    found = list(Record.objects.filter(subject=subject).select_related("visit").order_by())
+    for record in found:
+        record.subject = subject
     return sorted(found, key=lambda r: (r.visit.target_on or dt.date.max, r.visit.event, r.visit.repeat, r.repeat))
 
 
