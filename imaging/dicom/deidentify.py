@@ -167,7 +167,7 @@ class _Engine:
         return Sequence([_all_dummies(item) for item in items] if action == "D" else items)
 
     def _dummy(self, element: DataElement) -> object:
-        return self._mapped(element) if element.VR == "UI" else DUMMIES[element.VR]
+        return self._mapped(element) if element.VR == "UI" else _dummy_of(element)
 
     def _mapped(self, element: DataElement) -> object:
         return _each(element, lambda uid: uid if uid.startswith(STANDARD_ROOT) else self.pseudonyms.uid(uid))
@@ -182,7 +182,7 @@ class _Engine:
         cleaned = _each(element, clean_text)
         rule = self.profile.rule(element.tag)
         must_stay = rule is not None and "D" in rule.action and not any(_values(cleaned))
-        return DUMMIES[element.VR] if must_stay else cleaned
+        return _dummy_of(element) if must_stay else cleaned
 
 
 def _is_plain_characteristic(element: DataElement, rule: table.Rule) -> bool:
@@ -219,6 +219,10 @@ def _element(original: DataElement, value: object) -> DataElement:
     return new
 
 
+def _dummy_of(element: DataElement) -> object:
+    return DUMMIES[str(element.VR).split(" or ")[0]]  # "OB or OW" until it is written
+
+
 def _all_dummies(item: Dataset) -> Dataset:
     """Inside a sequence that must be replaced as a whole, codes identify too: every leaf becomes a dummy."""
     for element in item:
@@ -226,7 +230,7 @@ def _all_dummies(item: Dataset) -> Dataset:
             for inner in element.value:
                 _all_dummies(inner)
         elif not is_empty(element) and element.VR != "UI":
-            item[element.tag] = _element(element, DUMMIES[element.VR])
+            item[element.tag] = _element(element, _dummy_of(element))
     return item
 
 

@@ -7,10 +7,12 @@ from datetime import date
 from pathlib import PurePosixPath
 from typing import Any
 
+from pydicom import Dataset
+
 from imaging.dicom import guard, headers, identifiers
 from imaging.dicom.deidentify import Options, Pseudonyms, deidentify
 from imaging.dicom.holding import reason_to_hold
-from imaging.dicom.reasons import Reason, reason
+from imaging.dicom.reasons import Reason, Refused, reason
 
 PLAIN_NAME = re.compile(
     r"(?i)(?:im|img|image|i|slice|dcm|dicom|ct|mr|seg|file|frame)?(?:[-_ .]{0,2}\d{1,5}){1,3}(?:\.\w{1,4})?\Z"
@@ -35,11 +37,22 @@ class Passed:
 def admit(
     content: bytes, *, pseudonyms: Pseudonyms, patient_key: Callable[[str], str], options: Options | None = None
 ) -> Passed:
-    """Guard, parse, de-identify and check one file. Raises Refused.
+    """Guard, parse, de-identify and check one file. Raises Refused, and nothing else.
 
     `patient_key` gives what keys the date shift from the PatientID, so that one person's dates move alike everywhere.
     """
     original = guard.parse(content)
+    try:
+        return _admit(original, pseudonyms, patient_key, options)
+    except Refused:
+        raise
+    except Exception as problem:  # values that parse but mean nothing fail in many ways
+        raise Refused("unreadable", error=type(problem).__name__) from problem
+
+
+def _admit(
+    original: Dataset, pseudonyms: Pseudonyms, patient_key: Callable[[str], str], options: Options | None
+) -> Passed:
     held = reason_to_hold(original)
     patient_id = str(original.get("PatientID") or "").strip()
     known = identifiers.known(original)
@@ -53,7 +66,7 @@ def admit(
         held = held or reason("identifier_remains", keywords=", ".join(left))
     return Passed(
         content=cleaned,
-        facts=headers.facts(original),
+        facts=headers.facts(copy),  # of what is stored, so that no fact says more than the file
         study_uid=str(copy.StudyInstanceUID),
         series_uid=str(copy.SeriesInstanceUID),
         sop_uid=str(copy.SOPInstanceUID),

@@ -214,6 +214,8 @@ def _check_gaps(ordered: tuple[Frame, ...]) -> tuple[float, tuple[Reason, ...], 
         return (single if single > 0 else 1.0), (reason("single_slice"),), single > 0
     gaps = np.diff([frame.along for frame in ordered])
     gap = float(np.median(gaps))
+    if gap < POSITION_MM:
+        return 1.0, (reason("sheared"),), False  # side by side, not one behind the other
     problems = []
     worst = float(np.abs(gaps - gap).max() / gap)
     missing = int(np.sum(np.rint(gaps / gap) - 1))

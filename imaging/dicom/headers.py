@@ -41,7 +41,7 @@ GAUSS_PER_TESLA = 10_000
 def facts(dataset: Dataset) -> dict[str, Any]:
     """JSON-safe facts of one object: modality, acquisition and, for each frame, geometry and what may tell it apart."""
     return {
-        "modality": str(dataset.get("Modality") or ""),
+        "modality": text(dataset.get("Modality"))[:16],
         "sop_class": str(dataset.SOPClassUID),
         "order": int(number(dataset.get("InstanceNumber")) or 0),
         "acquisition": acquisition(dataset),
@@ -208,7 +208,8 @@ def numbers(value: Any, count: int) -> list[float] | None:
 def text(value: Any) -> str:
     if value is None:
         return ""
-    return str(value) if isinstance(value, str) else "\\".join(str(part) for part in value)
+    joined = str(value) if isinstance(value, str) else "\\".join(str(part) for part in value)
+    return joined.replace("\0", "")[:200]  # the database stores no NUL
 
 
 def seconds(value: Any) -> float | None:

@@ -146,3 +146,12 @@ def test_hounsfield_units_are_applied(shared):
     voxels = sitk.GetArrayFromImage(image(sorting.volumes[0], datasets))
     assert -1024 <= voxels.min() < -800
     assert codes(sorting.volumes[0].problems) == ["single_slice"]
+
+
+def test_planes_side_by_side_are_no_volume():
+    datasets = stack(3)
+    for index, dataset in enumerate(datasets.values()):
+        dataset.ImagePositionPatient = [index * 50.0, 0, 0]
+    (volume,) = sort(datasets).volumes
+    assert codes(volume.problems) == ["sheared"]
+    assert not volume.usable

@@ -44,6 +44,7 @@ def test_a_series_is_stored_sorted_and_named(receive, site):
 
 def test_nothing_identified_is_in_any_file_or_table(receive, folder):
     receive([*stack(), ("Zhang San/us.dcm", as_bytes(slice_of(number=9, Modality="US")))])
+    receive(stack(series="2", Manufacturer="Zhang's scanner", ScanningSequence="ZHANG", ProtocolName="T1 zhang"))
     written = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     paths = " ".join(str(path) for path in folder.rglob("*"))
     rows = "".join(_dump(table) for table in _tables()).encode()
