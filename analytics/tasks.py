@@ -44,13 +44,13 @@ def evaluate(*, job_id: int, dataset_id: int, plan: str) -> None:
 
 @shared_task(acks_late=True)
 def nightly() -> None:
-    """Everything that is new, every night (beat)."""
+    """Everything that is new, every night (beat); the heavy work goes to all the workers."""
     by = system_user()
     nights.seal(by=by)
     for study in Study.objects.all():
         job = jobs.create(kind=nights.KIND, study=study, by=by)
         with jobs.running(job.pk) as progress:
-            progress.finish(nights.run(study=study, progress=progress, by=by))
+            progress.finish(nights.start(study=study, by=by))
 
 
 def _dataset(dataset_id: int) -> Dataset:

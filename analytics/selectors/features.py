@@ -68,7 +68,22 @@ def missing(found: Iterable[Wanted]) -> dict[tuple[str, int], list[Wanted]]:
 
 
 def wanted_for(dataset: Dataset, plan: Plan) -> dict[str, tuple[Parameters, list[Wanted]]]:
-    """By sequence, the parameters and the masks that a plan asks for."""
+    """By sequence, the parameters and the masks that a plan asks for. A dataset never changes: read once a process."""
+    place = (dataset.folder, plan.sha256())
+    if place not in _asked:
+        _asked[place] = _wanted_for(dataset, plan)
+    return _asked[place]
+
+
+_asked: dict[tuple[str, str], dict[str, tuple[Parameters, list[Wanted]]]] = {}
+
+
+def keys_for(dataset: Dataset, plan: Plan) -> list[str]:
+    """The keys of all feature sets that a plan asks for, computed or not."""
+    return sorted(one.key for _, asked in wanted_for(dataset, plan).values() for one in asked)
+
+
+def _wanted_for(dataset: Dataset, plan: Plan) -> dict[str, tuple[Parameters, list[Wanted]]]:
     found = {}
     for sequence, parameters in plans.parameters(dataset, plan).items():
         regions = {one.roi for one in plan.predictors.values() if sequence in one.sequences}

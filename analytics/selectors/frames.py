@@ -46,7 +46,6 @@ class Assembled:
     survival: dict[str, pd.DataFrame]
     flow: tuple[Step, ...]
     readers: dict[str, Any]
-    feature_keys: tuple[str, ...]
 
 
 class Locked:
@@ -109,7 +108,6 @@ def assemble(dataset: Dataset, plan: Plan) -> Assembled:
         survival={code: _survival(locked, code, index) for code in plan.survival},
         flow=tuple(flow),
         readers=images.readers,
-        feature_keys=images.keys,
     )
 
 
@@ -198,7 +196,6 @@ class Radiomics:
     values: pd.DataFrame
     dates: pd.DataFrame
     readers: dict[str, Any]
-    keys: tuple[str, ...]
 
     @property
     def columns(self) -> list[str]:
@@ -207,14 +204,13 @@ class Radiomics:
 
 def _radiomics(locked: Locked, plan: Plan) -> Radiomics:
     """Features per subject, the mean of the readers' last rounds; agreement of the readers by ICC(2,1)."""
-    parts, dates, agreement, keys = [], {}, {}, []
+    parts, dates, agreement = [], {}, {}
     for sequence, (_, every) in features.wanted_for(locked.dataset, plan).items():
         sets = features.values(every)
         for roi in sorted({one.roi for one in every}):
             asked = [one for one in every if one.roi == roi]
             chosen = [one for one in plan.predictors.values() if sequence in one.sequences and one.roi == roi]
-            long, used = _long(asked, sets, chosen)
-            keys += used
+            long = _long(asked, sets, chosen)
             if long.empty:
                 continue
             mean = long.groupby("subject").mean()
@@ -223,12 +219,10 @@ def _radiomics(locked: Locked, plan: Plan) -> Radiomics:
             dates |= dict.fromkeys(mean.columns, _acquired(locked, asked))
             agreement[f"{sequence}/{roi}"] = _agreement(long)
     values = pd.concat(parts, axis=1, join="inner").sort_index() if parts else pd.DataFrame()
-    return Radiomics(values, pd.DataFrame(dates).reindex(values.index), agreement, tuple(sorted(keys)))
+    return Radiomics(values, pd.DataFrame(dates).reindex(values.index), agreement)
 
 
-def _long(
-    asked: Iterable[features.Wanted], sets: dict[str, FeatureSet], chosen: list[Any]
-) -> tuple[pd.DataFrame, list[str]]:
+def _long(asked: Iterable[features.Wanted], sets: dict[str, FeatureSet], chosen: list[Any]) -> pd.DataFrame:
     """One row per subject and reader, of the reader's last round."""
     last: dict[tuple[str, str], features.Wanted] = {}
     for one in sorted(asked, key=lambda one: (one.round, one.series, one.volume)):
@@ -240,7 +234,7 @@ def _long(
     }
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index = pd.MultiIndex.from_tuples(list(rows), names=["subject", "reader"]) if rows else frame.index
-    return frame, [one.key for one in last.values()]
+    return frame
 
 
 def _acquired(locked: Locked, asked: Iterable[features.Wanted]) -> pd.Series:

@@ -21,7 +21,7 @@ from analytics.results import figures
 from analytics.results.assumptions import assumptions
 from analytics.results.build import Built, build
 from analytics.selectors import features as asked
-from analytics.selectors import frames, plans, reports, rules, storage
+from analytics.selectors import frames, plans, reports, rules, runs, storage
 from analytics.selectors.frames import Assembled
 from analytics.services import features
 from analytics.snapshots import manifest
@@ -91,13 +91,11 @@ def evaluate(
     if job and (done := Evaluation.objects.filter(job=job).first()):
         return done
     _guard_unaltered(dataset)
+    if only_if_changed and runs.is_current(dataset, plan):
+        return None
     progress, started = Progress(job), timezone.now()
     features.extract_for(dataset=dataset, plan=plan, progress=progress, by=by)
     assembled = frames.assemble(dataset, plan)
-    inputs = _inputs(dataset, plan, assembled)
-    runs = Evaluation.objects.filter(study=dataset.study, plan=plan.code)
-    if only_if_changed and runs.filter(inputs=inputs).exists():
-        return None
     refuse_leaks(assembled.dates, assembled.time_zero)
     people = cohort(assembled.predictors, assembled.outcome, sites=assembled.sites, groups=assembled.groups)
     progress.start(steps(people, plan) + 1)
@@ -108,21 +106,16 @@ def evaluate(
         dataset=dataset,
         plan=plan.code,
         plan_hash=plan.sha256(),
-        inputs=inputs,
+        inputs=runs.inputs(dataset, plan),
         results=built.results,
         folder=f"evaluations/{dataset.study.code.lower()}/{uuid.uuid4().hex}",
         software=versions() | {"radiomics": engine_version()},
-        previous=runs.filter(dataset__name=dataset.name).first(),
+        previous=runs.last(dataset, plan),
         job=job,
         started_at=started,
         finished_at=timezone.now(),
     )
     return _store(made, plan, result, built, by)
-
-
-def _inputs(dataset: Dataset, plan: Plan, assembled: Assembled) -> str:
-    """The hash of all that the numbers depend on: content, plan, features, software."""
-    return manifest.digest([dataset.hash, plan.sha256(), list(assembled.feature_keys), engine_version(), versions()])
 
 
 def _guard_unaltered(dataset: Dataset) -> None:

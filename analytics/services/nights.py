@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from analytics.endpoints import evaluate_all
-from analytics.selectors import plans, rules, storage
+from analytics.selectors import plans, rules, runs, storage
 from analytics.selectors.content import subject_rows
 from analytics.selectors.datasets import newest
 from analytics.services import evaluations, features
@@ -28,8 +28,21 @@ def seal(*, by: User) -> AuditSeal | None:
     return seals.seal(by=by)
 
 
+def start(*, study: Study, by: User) -> dict[str, Any]:
+    """Derive endpoints now; queue extraction and evaluation of each plan whose inputs changed, for all the workers."""
+    authorise(by, Permission.EVALUATION_RUN, study=study)
+    derived = derive_endpoints(study=study, by=by)
+    queued = [
+        evaluations.start(dataset=dataset, plan=plan.code, by=by).pk
+        for dataset in newest(study)
+        for plan in plans.plans(dataset.rules)
+        if not runs.is_current(dataset, plan)
+    ]
+    return {"endpoints": derived, "jobs": queued}
+
+
 def run(*, study: Study, progress: Progress | None = None, by: User) -> dict[str, Any]:
-    """Endpoints, features and evaluations of one study; what did not change is not computed again."""
+    """The same here and now, without workers; what did not change is not computed again."""
     authorise(by, Permission.EVALUATION_RUN, study=study)
     derived = derive_endpoints(study=study, by=by)
     made, evaluated = 0, []
