@@ -82,7 +82,7 @@ def test_the_app_role_cannot_disable_the_triggers(record):
 
 
 def test_a_record_cannot_be_deleted(record):
-    with pytest.raises(DatabaseError, match="[Cc]annot delete"):
+    with pytest.raises(DatabaseError, match=r"[Cc]annot delete"):
         run("DELETE FROM crf_record WHERE id = %s", record.pk)
 
 
