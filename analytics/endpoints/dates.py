@@ -24,7 +24,7 @@ class Moment:
     completion: str = ""  # empty where the date was whole
 
 
-def months(days: int) -> float:
+def months(days: float) -> float:
     return days / DAYS_PER_MONTH
 
 

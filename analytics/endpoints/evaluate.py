@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from analytics.endpoints.binary import binary
 from analytics.endpoints.dates import NotADate
 from analytics.endpoints.landmark import change, landmark
-from analytics.endpoints.model import AnyEndpoint, BestResponse, Binary, EndpointSet, Landmark, TimeToEvent
+from analytics.endpoints.model import AnyEndpoint, BestResponse, Binary, Duration, EndpointSet, Landmark, TimeToEvent
 from analytics.endpoints.response import best_response
 from analytics.endpoints.rows import Result, SubjectRows, dated
-from analytics.endpoints.survival import time_to_event
+from analytics.endpoints.survival import duration, time_to_event
 
 
 class BadEndpoints(ValueError):
@@ -45,6 +45,8 @@ def evaluate(endpoint: AnyEndpoint, subject: SubjectRows, cutoff: date | None = 
     try:
         if isinstance(endpoint, TimeToEvent):
             return time_to_event(endpoint, subject, cutoff)
+        if isinstance(endpoint, Duration):
+            return duration(endpoint, subject)
         if isinstance(endpoint, Binary):
             return binary(endpoint, subject)
         if isinstance(endpoint, BestResponse):
@@ -65,5 +67,7 @@ def evaluate_all(
 
 def time_zero(endpoint: AnyEndpoint, subject: SubjectRows) -> date | None:
     """The endpoint's T0, which no predictor may be later than; None where the rule has none or it is not recorded."""
+    if isinstance(endpoint, Duration):
+        return None
     starts = dated(endpoint.start, subject, "start", endpoint.completion)
     return starts[0].on if starts else None

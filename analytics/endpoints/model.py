@@ -116,6 +116,21 @@ class TimeToEvent(Endpoint):
     criterion: str = ""
 
 
+class DurationEvent(Rule):
+    code: str
+    where: Where = Field(min_length=1)
+
+
+class Duration(Endpoint):
+    """A follow-up time as it was recorded, where the data hold durations and no dates."""
+
+    kind: Literal["duration"]
+    time: Annotated[Source, BeforeValidator(_source)]
+    unit: Literal["days", "months"] = "days"
+    events: tuple[DurationEvent, ...] = Field(min_length=1)
+    competing: tuple[DurationEvent, ...] = ()
+
+
 class Binary(Endpoint):
     """1, 0 or not evaluable, among the subjects of `population`."""
 
@@ -229,7 +244,7 @@ class Change(Endpoint):
     unit: str = ""
 
 
-AnyEndpoint = Annotated[TimeToEvent | Binary | BestResponse | Landmark | Change, Field(discriminator="kind")]
+AnyEndpoint = Annotated[TimeToEvent | Duration | Binary | BestResponse | Landmark | Change, Field(discriminator="kind")]
 
 
 class EndpointSet(Rule):

@@ -6,9 +6,20 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from analytics.endpoints.dates import months
-from analytics.endpoints.model import Completion, EventRule, TimeToEvent
-from analytics.endpoints.rows import Dated, Evidence, Result, SubjectRows, dated
+from analytics.endpoints.dates import DAYS_PER_MONTH, months
+from analytics.endpoints.model import Completion, Duration, EventRule, TimeToEvent
+from analytics.endpoints.rows import (
+    Dated,
+    Evidence,
+    Result,
+    Row,
+    SubjectRows,
+    dated,
+    evidence,
+    found,
+    number,
+    passes,
+)
 
 
 def first_of(
@@ -45,6 +56,30 @@ def time_to_event(rule: TimeToEvent, subject: SubjectRows, cutoff: date | None =
     if end is None:
         return _refused(rule, "no_follow_up", (start.evidence,))
     return _measured(rule, start, end, observed)
+
+
+def duration(rule: Duration, subject: SubjectRows) -> Result:
+    """Days and months as recorded; the event is what the same record says."""
+    for row, value in found(rule.time, subject):
+        length = number(value)
+        if length is None or length < 0:
+            continue
+        event, code = _ended(rule, row)
+        exact = length if rule.unit == "days" else length * DAYS_PER_MONTH
+        in_months = months(length) if rule.unit == "days" else length
+        items = [rule.time.item, *(item for one in (*rule.events, *rule.competing) for item in one.where)]
+        proof = tuple(evidence("duration", row, item) for item in dict.fromkeys(items))
+        measured = {"days": round(exact), "months": in_months, "event": event, "event_code": code}
+        return Result(rule.code, rule.version, "evaluable", measured, "", proof)
+    return Result(rule.code, rule.version, "not_evaluable", {}, "no_follow_up")
+
+
+def _ended(rule: Duration, row: Row) -> tuple[int, str]:
+    for observed, events in ((1, rule.events), (2, rule.competing)):
+        for one in events:
+            if all(passes(test, row.values.get(item)) for item, test in one.where.items()):
+                return observed, one.code
+    return 0, "censored"
 
 
 def _until(one: Dated | None, cutoff: date | None) -> Dated | None:

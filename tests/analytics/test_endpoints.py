@@ -172,6 +172,24 @@ def test_new_therapy_can_end_follow_up_before_the_event():
     assert evaluate(PFS, case).value["event"] == 1
 
 
+def test_a_recorded_duration_is_taken_where_there_are_no_dates():
+    endpoint = rule(
+        code="OS",
+        kind="duration",
+        time="FU.days",
+        events=[{"code": "death", "where": {"status": "2"}}],
+        competing=[{"code": "transplant", "where": {"status": "1"}}],
+    )
+    ends = [evaluate(endpoint, subject(("FU", {"days": 1000, "status": status}))).value for status in "012"]
+    assert [(one["days"], one["event"], one["event_code"]) for one in ends] == [
+        (1000, 0, "censored"),
+        (1000, 2, "transplant"),
+        (1000, 1, "death"),
+    ]
+    assert ends[0]["months"] == pytest.approx(1000 / 30.4375)
+    assert evaluate(endpoint, subject(("FU", {"status": "2"}))).reason == "no_follow_up"
+
+
 RESECTED = {"form": "CONV", "where": {"resected": "Y"}}
 PCR_PARTS = {
     "kind": "binary",

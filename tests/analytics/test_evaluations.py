@@ -7,6 +7,7 @@ import re
 import pandas as pd
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.test import TestCase
 
 from analytics.learning.leakage import LeakageRefused
 from analytics.learning.plan import BadPlan
@@ -122,3 +123,36 @@ def test_the_night_evaluates_what_is_new_and_nothing_twice(dataset):
     assert len(first["evaluations"]) == 1
     assert first["endpoints"]["LOWALB"]["evaluable"] == 20
     assert nights.run(study=dataset.study, by=by)["evaluations"] == []
+
+
+def test_the_nightly_task_queues_what_changed_and_only_that(dataset, monkeypatch):
+    from analytics import tasks
+    from registry.models import AuditSeal, Job
+
+    sent = []
+    monkeypatch.setattr(tasks.evaluate, "delay", lambda **arguments: sent.append(arguments))
+    for expected in (1, 1):
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            tasks.nightly()
+        assert len(sent) == expected
+        if not Evaluation.objects.exists():
+            tasks.evaluate(**sent[0])
+    night = Job.objects.filter(kind="nightly").last()
+    assert night.state == Job.State.DONE and night.result["endpoints"]["LOWALB"]["evaluable"] == 20
+    assert AuditSeal.objects.exists()
+
+
+def test_a_failed_run_says_why_on_its_job(dataset, monkeypatch):
+    from analytics import tasks
+    from registry import jobs
+    from registry.models import Job
+    from registry.services import people
+
+    path = storage.folder(dataset.folder) / "endpoints.parquet"
+    path.chmod(0o644)
+    path.write_bytes(b"")
+    job = jobs.create(kind="model.run", study=dataset.study, by=people.system_user())
+    with pytest.raises(evaluations.DatasetAltered):
+        tasks.evaluate(job_id=job.pk, dataset_id=dataset.pk, plan="low-albumin")
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED and "endpoints.parquet" in job.error
