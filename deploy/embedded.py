@@ -283,7 +283,7 @@ def child(
             user=user,
             cwd=cwd,
             start_new_session=True,  # Ctrl-C reaches this program, which then stops its servers in order
-            preexec_fn=_stop_with_parent(stop),
+            preexec_fn=stop_with_parent(stop),
         )
     try:
         yield process
@@ -296,8 +296,8 @@ def child(
             process.wait()
 
 
-def _stop_with_parent(stop: signal.Signals) -> Callable[[], None] | None:
-    """Ask Linux to signal the child when its parent dies, even by SIGKILL."""
+def stop_with_parent(stop: signal.Signals) -> Callable[[], None] | None:
+    """What a child calls on Linux so that it is signalled when its parent dies, even by SIGKILL."""
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None, use_errno=True)

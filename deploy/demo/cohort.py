@@ -19,6 +19,7 @@ from deploy.demo.phantoms import Body
 from deploy.demo.recipe import Recipe, load
 from deploy.demo.story import Course, Page, Story
 
+Size = Literal["demo", "full"]
 COURSES: dict[str, Course] = {"CHICTR2600121791": hcc.tell, "CHICTR2600121618": hypersplenism.tell}
 FAMILY = [("Wang", "王"), ("Li", "李"), ("Zhang", "张"), ("Liu", "刘"), ("Chen", "陈"), ("Yang", "杨"), ("Huang", "黄")]
 FAMILY += [("Zhao", "赵"), ("Wu", "吴"), ("Zhou", "周"), ("Xu", "徐"), ("Sun", "孙"), ("Ma", "马"), ("Zhu", "朱")]
@@ -57,17 +58,19 @@ def plan(folder: Path, today: dt.date | None = None) -> Plan:
     return Plan(definition.model_copy(update={"synthetic": True}), recipe.not_after(today) if today else recipe)
 
 
-def make(plan: Plan, size: Literal["demo", "full"] = "demo") -> Iterator[SyntheticSubject]:
+def make(plan: Plan, size: Size = "demo") -> Iterator[SyntheticSubject]:
     """The subjects of the cohort; the same recipe gives the same subjects."""
-    cells = getattr(plan.recipe.size, size)
-    number = 0
-    for cell, count in cells.items():
-        for _ in range(count):
-            number += 1
-            yield _subject(plan, cell, number)
+    for number, cell in enumerate(cells(plan, size), 1):
+        yield subject(plan, cell, number)
 
 
-def _subject(plan: Plan, cell: str, number: int) -> SyntheticSubject:
+def cells(plan: Plan, size: Size) -> list[str]:
+    """The cell (site, or group of the only site) of each subject, in the order of their numbers."""
+    return [cell for cell, count in getattr(plan.recipe.size, size).items() for _ in range(count)]
+
+
+def subject(plan: Plan, cell: str, number: int) -> SyntheticSubject:
+    """The subject of this number, who does not depend on the others."""
     recipe, definition = plan.recipe, plan.definition
     rng = np.random.default_rng([recipe.seed, number])
     site, group = _place(definition, cell)

@@ -1,4 +1,4 @@
-"""DICOM series and readers' masks of a phantom, as a hospital would send them: identified, complete, marked synthetic.
+"""DICOM series of a phantom, as a hospital would send them: identified, complete, marked synthetic.
 
 Identifying attributes stand where real ones do (patient and study modules, a nested sequence, a private block), so that
 de-identification has its real work to do. Everything follows from the arguments: the same call gives the same bytes.
@@ -6,10 +6,8 @@ de-identification has its real work to do. Everything follows from the arguments
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -17,13 +15,16 @@ from datetime import date, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element, write_file_meta_info
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
 
-from deploy.demo.phantoms import Grid, Mask
+from deploy.demo.phantoms import Grid
 
-SYNTHETIC = "SYNTHETIC - not a patient"
+SYNTHETIC = "SYNTHETIC"
 ROOT = "2.25."
+PIXEL_DATA = 0x7FE00010
 
 
 @dataclass(frozen=True)
@@ -133,18 +134,21 @@ class Acquisition:
 
 def dicom_series(pixels: NDArray[np.int16], acquisition: Acquisition) -> Iterator[tuple[str, bytes]]:
     """Yield (file name, DICOM file) for each slice of `pixels`."""
-    ds = _template(acquisition)
+    shared = _template(acquisition)
+    encoded = _elements(shared)  # what the slices share is encoded once: most of the time would go there
     middle = acquisition.placement.position((0, *((n - 1) / 2 for n in acquisition.placement.grid.shape[1:])))
     for index, plane in enumerate(pixels):
         position = acquisition.placement.position((index, 0, 0))
-        ds.SOPInstanceUID = uid(ds.SeriesInstanceUID, index)
-        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-        ds.InstanceNumber = index + 1
-        ds.ImagePositionPatient = [_ds(value) for value in position]
-        ds.SliceLocation = _ds(float((position - middle) @ acquisition.placement.axes[0]))
-        stored = plane.astype(np.int32) - int(ds.get("RescaleIntercept", 0))
-        ds.PixelData = stored.astype("<u2").tobytes()
-        yield f"{acquisition.accession}/{acquisition.kind}/IM{index + 1:04d}.dcm", _encode(ds)
+        stored = plane.astype(np.int32) - int(shared.get("RescaleIntercept", 0))
+        own = {
+            "SOPInstanceUID": uid(shared.SeriesInstanceUID, index),
+            "InstanceNumber": index + 1,
+            "ImagePositionPatient": [_ds(value) for value in position],
+            "SliceLocation": _ds(float((position - middle) @ acquisition.placement.axes[0])),
+            "PixelData": stored.astype("<u2").tobytes(),
+        }
+        content = _file(shared, encoded | _elements(_dataset(own)), own["SOPInstanceUID"])
+        yield f"{acquisition.accession}/{acquisition.kind}/IM{index + 1:04d}.dcm", content
 
 
 def uid(*parts: object) -> str:
@@ -153,35 +157,11 @@ def uid(*parts: object) -> str:
     return ROOT + str(int.from_bytes(digest[:16], "big"))
 
 
-def nifti(mask: Mask, placement: Placement) -> bytes:
-    """A gzipped NIfTI-1 mask on the geometry of the series (RAS axes, as segmentation programs write)."""
-    slices, rows, columns = placement.axes * np.reshape(placement.grid.spacing, (3, 1))
-    affine = np.column_stack([columns, rows, slices, placement.position((0, 0, 0))])
-    affine[:2] *= -1  # LPS to RAS
-    header = bytearray(352)
-    struct.pack_into("<i", header, 0, 348)
-    struct.pack_into("<8h", header, 40, 3, *reversed(mask.shape), 1, 1, 1, 1)
-    struct.pack_into("<hh", header, 70, 2, 8)  # uint8
-    struct.pack_into("<8f", header, 76, 1, *reversed(placement.grid.spacing), 0, 0, 0, 0)
-    struct.pack_into("<f", header, 108, 352)
-    struct.pack_into("<f", header, 112, 1)
-    header[123] = 2  # millimetres
-    header[148:157] = b"SYNTHETIC"
-    struct.pack_into("<hh", header, 252, 0, 1)  # the affine (sform, scanner coordinates) is what counts
-    struct.pack_into("<12f", header, 280, *affine.ravel())
-    header[344:348] = b"n+1\0"
-    return gzip.compress(bytes(header) + mask.astype(np.uint8).tobytes(), compresslevel=4, mtime=0)
-
-
 def _template(acquisition: Acquisition) -> Dataset:
     """All attributes that the slices of a series share: the MR or CT image IOD of PS3.3 A.4 and A.3."""
     ds = Dataset()
-    ds.file_meta = FileMetaDataset()
     modality = "CT" if acquisition.kind == "PVP" else "MR"
     ds.SOPClassUID = CTImageStorage if modality == "CT" else MRImageStorage
-    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta.ImplementationClassUID = uid("lobule demo")
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.Modality = modality
     _patient_and_study(ds, acquisition)
@@ -290,7 +270,26 @@ def _ds(value: float) -> str:
     return f"{round(float(value), 6) + 0.0:.10g}"
 
 
-def _encode(ds: Dataset) -> bytes:
+def _elements(ds: Dataset) -> dict[int, bytes]:
+    """Each element in Explicit VR Little Endian, by its tag."""
+    found = {}
+    for element in ds:
+        file = DicomBytesIO()
+        file.is_little_endian, file.is_implicit_VR = True, False
+        if element.tag == PIXEL_DATA:
+            element.VR = "OW"
+        write_data_element(file, element, ["utf-8"])
+        found[int(element.tag)] = file.getvalue()
+    return found
+
+
+def _file(shared: Dataset, elements: dict[int, bytes], instance_uid: object) -> bytes:
+    """A Part 10 file: preamble, meta information, then the elements in the order of their tags."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = shared.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = instance_uid
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = uid("lobule demo")
     file = io.BytesIO()
-    ds.save_as(file, enforce_file_format=True)
-    return file.getvalue()
+    write_file_meta_info(file, meta, enforce_standard=True)
+    return b"\0" * 128 + b"DICM" + file.getvalue() + b"".join(elements[tag] for tag in sorted(elements))

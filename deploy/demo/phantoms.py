@@ -48,7 +48,7 @@ LOWEST = {"T2": 0, "AP": 0, "PVP": -1024}
 class Grid:
     """Axial sampling in millimetres; arrays are ordered slice, row, column."""
 
-    shape: tuple[int, int, int] = (16, 96, 96)
+    shape: tuple[int, int, int] = (14, 96, 96)
     spacing: tuple[float, float, float] = (6.0, 3.5, 3.5)
 
     def coordinates(self) -> tuple[Array, Array, Array]:
@@ -61,7 +61,7 @@ class Grid:
 
 
 MR_GRID = Grid()
-CT_GRID = Grid(shape=(24, 96, 96), spacing=(5.0, 3.6, 3.6))
+CT_GRID = Grid(shape=(20, 96, 96), spacing=(5.0, 3.6, 3.6))
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def anatomy(body: Body, grid: Grid) -> Anatomy:
     paint(Tissue.SOFT, (0, 0, 0), (900, 98 * size, 136 * size))
     paint(Tissue.STOMACH, (10, -35, 45), (60, 32, 42))
     scale = (body.spleen_ml / SPLEEN_ML) ** (1 / 3)
-    spleen_axes = (min(46 * scale, 58), 42 * scale * max(1, 46 * scale / 58), 24 * scale)
+    spleen_axes = (min(46 * scale, 48), 42 * scale * max(1, 46 * scale / 48), 24 * scale)
     spleen = paint(Tissue.SPLEEN, (0, 50 - 26 * scale, 118 - 24 * scale), spleen_axes, 0.10)
     paint(Tissue.BONE, (0, 68, 0), (900, 22, 24))
     paint(Tissue.ARTERY, (0, 38, 12), (900, 10, 10))

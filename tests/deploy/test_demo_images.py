@@ -11,7 +11,7 @@ from highdicom import _standard_utils as standard
 from pydicom.datadict import tag_for_keyword
 from scipy.stats import spearmanr
 
-from deploy.demo import images, phantoms
+from deploy.demo import images, masks, phantoms
 from deploy.demo.phantoms import CT_GRID, MR_GRID, Body
 
 PERSON = images.Person("Zhang^San=张^三", "SYN010001", date(1960, 2, 3), "M", "中山大学孙逸仙纪念医院")
@@ -74,10 +74,10 @@ def test_an_independent_reader_gets_the_same_voxels_on_the_same_geometry(series,
 def test_a_nifti_mask_lies_on_the_geometry_of_its_series(series, tilt, tmp_path):
     subject, _, _, _ = series["T2"]
     placement = images.Placement(MR_GRID, tilt, table=-120.5)
-    (tmp_path / "mask.nii.gz").write_bytes(images.nifti(subject.rois["tumour"], placement))
+    (tmp_path / "mask.nii.gz").write_bytes(masks.nifti(subject.rois["tumour"], placement))
     mask = SimpleITK.ReadImage(str(tmp_path / "mask.nii.gz"))
     assert np.array_equal(SimpleITK.GetArrayFromImage(mask), subject.rois["tumour"])
-    for index in [(0, 0, 0), (15, 0, 0), (3, 40, 90)]:
+    for index in [(0, 0, 0), (13, 0, 0), (3, 40, 90)]:
         np.testing.assert_allclose(
             mask.TransformIndexToPhysicalPoint(index[::-1]), placement.position(index), atol=1e-3
         )

@@ -1,0 +1,170 @@
+"""Bring both studies from nothing to a report, through the services that people use. Each step done is not repeated."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import cache
+
+from django.core.management import call_command
+from django.utils import timezone
+
+from analytics.models import Dataset, Evaluation, FeatureSet
+from analytics.selectors import plans
+from analytics.services import datasets, rules
+from analytics.tasks import nightly
+from crf.services import builds
+from deploy import embedded, processes
+from deploy.demo import accounts, cohort, entry, pool
+from deploy.demo.cohort import Plan, Size, SyntheticSubject
+from deploy.demo.progress import Bar
+from imaging.models import Segmentation
+from registry.models import Job, Study, User
+from registry.services import people
+
+FOLDERS = {
+    "CHICTR2600121791": embedded.ROOT / "fixtures/chictr2600121791",
+    "CHICTR2600121618": embedded.ROOT / "fixtures/chictr2600121618",
+}
+ACCOUNTS = embedded.VAR / "demo/accounts.json"
+DATASET = "primary"
+NIGHT_SECONDS = 3600
+# Why the PI locks although these are open: what real studies also have on the day of a lock. Nothing else may be open.
+EXCEPTIONS = {
+    "missing_form": "SYNTHETIC: visits missed by subjects who had died, progressed or were lost to follow-up",
+    "missing_image": "SYNTHETIC: no image of the required sequence was taken",
+}
+
+
+class NotForDemo(RuntimeError):
+    """This database is not one to fill with synthetic subjects; the message says why."""
+
+
+class NightFailed(RuntimeError):
+    """The nightly job did not end well; the message is its own."""
+
+
+def everything(*, size: Size, bar: Bar, workers: int) -> None:
+    """All phases in order; killed anywhere, the next call goes on where this one stopped."""
+    call_command("migrate", verbosity=0, interactive=False)
+    _refuse_real_studies()
+    bar.start("studies and accounts", 1)
+    _define()
+    with pool.pool(workers) as executor:
+        sites = list(_sites(size))
+        bar.start("enrolment", len(sites))
+        pool.each(executor, [(enrol_site, site) for site in sites], bar.step)
+        numbers = list(_numbers(size))
+        bar.start("records and images", len(numbers))
+        pool.each(executor, [(enter_subject, number) for number in numbers], bar.step)
+    bar.start("dataset locks", len(FOLDERS))
+    for study in studies():
+        _lock(study)
+        bar.step()
+    _night(bar)
+    bar.finish()
+
+
+def studies() -> list[Study]:
+    return [Study.objects.get(code=code) for code in FOLDERS]
+
+
+def enrol_site(code: str, site: str, size: Size) -> None:
+    """Enrol the subjects of one site in the order of the recipe, so that their numbers repeat."""
+    study = Study.objects.get(code=code)
+    for one in cohort.make(_plan(code), size):
+        if one.site == site:
+            entry.enrol(study, one)
+
+
+def enter_subject(code: str, number: int, size: Size) -> None:
+    """Records, images and masks of one subject."""
+    plan, one = _plan(code), _one(code, number, size)
+    subject = entry.enrol(Study.objects.get(code=code), one)
+    entry.enter(subject, one)
+    assert plan.definition.imaging
+    entry.upload(subject, one, plan.definition.imaging.modality)
+
+
+def complete() -> bool:
+    """Whether every dataset has an evaluation for each of its plans: then there is nothing left to do."""
+    return all(
+        Evaluation.objects.filter(dataset=dataset, plan=plan.code).exists()
+        for dataset in Dataset.objects.filter(study__code__in=FOLDERS, name=DATASET)
+        for plan in plans.plans(dataset.rules)
+    )
+
+
+@cache
+def _plan(code: str) -> Plan:
+    return cohort.plan(FOLDERS[code], timezone.localdate())
+
+
+def _one(code: str, number: int, size: Size) -> SyntheticSubject:
+    plan = _plan(code)
+    return cohort.subject(plan, cohort.cells(plan, size)[number - 1], number)
+
+
+def _refuse_real_studies() -> None:
+    real = Study.objects.filter(synthetic=False).values_list("code", flat=True)
+    if real:
+        raise NotForDemo(
+            f"This database holds real studies ({', '.join(real)}); synthetic subjects must not join them."
+        )
+
+
+def _define() -> None:
+    by = people.system_user()
+    for code, folder in FOLDERS.items():
+        build = builds.publish(definition=_plan(code).definition, synthetic=True, by=by)
+        rules.publish(study=build.study, folder=folder, by=by)
+    accounts.make(studies(), accounts.passwords(ACCOUNTS), by)
+
+
+def _sites(size: Size) -> Iterator[tuple[str, str, Size]]:
+    for code in FOLDERS:
+        for site in _plan(code).definition.sites:
+            yield code, site.code, size
+
+
+def _numbers(size: Size) -> Iterator[tuple[str, int, Size]]:
+    for code in FOLDERS:
+        for number in range(1, len(cohort.cells(_plan(code), size)) + 1):
+            yield code, number, size
+
+
+def _lock(study: Study) -> None:
+    """The PI looks at what is open, says why the lock goes on, and signs."""
+    if Dataset.objects.filter(study=study, name=DATASET).exists():
+        return
+    by = User.objects.get(username="pi")
+    found = datasets.preflight(study=study, by=by).counts
+    exceptions = {kind: why for kind, why in EXCEPTIONS.items() if kind in found}
+    password = accounts.passwords(ACCOUNTS)["pi"]
+    datasets.lock(study=study, name=DATASET, password=password, exceptions=exceptions, by=by)
+
+
+def _night(bar: Bar) -> None:
+    """The nightly job on real workers, waited for; not again when it has nothing to do."""
+    masks = Segmentation.objects.current().filter(series__study__in=studies()).count()
+    bar.start("nightly job", masks)
+    if complete():
+        return
+    before = Job.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    with processes.running("worker", "beat") as started:
+        nightly.delay()
+        deadline = time.monotonic() + NIGHT_SECONDS
+        while not _night_is_over(before):
+            processes.check(started)
+            if time.monotonic() > deadline:
+                raise NightFailed(f"The nightly job is not done after {NIGHT_SECONDS} s; see var/log/worker.log.")
+            bar.to(FeatureSet.objects.count())
+            time.sleep(0.5)
+
+
+def _night_is_over(before: int) -> bool:
+    jobs = list(Job.objects.filter(pk__gt=before))
+    for job in jobs:
+        if job.state == Job.State.FAILED:
+            raise NightFailed(f"{job}: {job.error} (see var/log/worker.log)")
+    return bool(jobs) and all(job.is_over for job in jobs) and complete()
