@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pgtrigger
-from django.db import models
+from django.db import connection, models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from crf.definitions.model import StudyDefinition
@@ -23,6 +24,43 @@ DIGEST = (
     "NEW.digest := crf_record_digest(NEW.subject_id, NEW.visit_id, NEW.form, NEW.repeat, NEW.build_id, "
     "NEW.status, NEW.revision, NEW.data, NEW.comments);"
 )
+
+
+REVISE_STATUS = """
+WITH revised AS (
+    UPDATE crf_record SET status = %(status)s, revision = revision + 1
+    WHERE id = ANY(%(records)s) AND status <> %(status)s RETURNING *
+)
+INSERT INTO crf_historicalrecord (
+    id, subject_id, visit_id, form, repeat, build_id, data, comments, status, revision, digest, history_date,
+    history_type, history_user_id, history_change_reason, history_role, history_organisation, history_source,
+    history_request
+) SELECT id, subject_id, visit_id, form, repeat, build_id, data, comments, status, revision, digest, %(at)s,
+    '~', %(user)s, %(reason)s, %(role)s, %(organisation)s, %(source)s, %(request)s
+FROM revised
+"""
+
+
+class RecordQuerySet(ScopedAudited):
+    """Bulk acts that write the same rows as a save does, under the same constraint."""
+
+    def revise_status(self, status: str, *, study_id: int) -> int:
+        """Give each of these records of one study the status: one revision and one history row each."""
+        now = audit.current()
+        parameters = {
+            "status": status,
+            "records": list(self.filter(subject__study=study_id).values_list("pk", flat=True)),
+            "at": timezone.now(),
+            "user": now.by.pk,
+            "reason": now.reason,
+            "role": now.role(study_id),
+            "organisation": now.by.organisation,
+            "source": now.source,
+            "request": now.request_id,
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(REVISE_STATUS, parameters)
+            return cursor.rowcount
 
 
 class RecordHistory(audit.AuditedRecords):
@@ -60,7 +98,7 @@ class Record(audit.Audited):
     digest = models.CharField(max_length=64, editable=False)
     history = RecordHistory(bases=[audit.AuditedHistory], **audit.HISTORY_OPTIONS)
 
-    objects = ScopedAudited.as_manager()
+    objects = RecordQuerySet.as_manager()
 
     class Meta:
         ordering = ["subject", "visit", "form", "repeat"]

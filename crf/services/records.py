@@ -14,7 +14,7 @@ from crf.models import Record, definition_of_build
 from crf.selectors import Entry, context_for, current_build, read_entry, subject_records
 from crf.services import calendar
 from registry import audit
-from registry.models import Subject, User, Visit
+from registry.models import Study, Subject, User, Visit
 from registry.permissions import Permission, authorise
 from registry.services import signatures
 
@@ -129,17 +129,18 @@ def sign(*, record: Record, password: str, by: User) -> Record:
     return record
 
 
-def lock(*, records: Iterable[Record], reason: str, by: User) -> list[Record]:
-    """Lock records against every change, for example because a signed dataset holds them."""
-    records = list(records)
-    for study in {record.subject.study for record in records}:
+def lock(*, records: Iterable[Record], reason: str, by: User) -> int:
+    """Lock records against every change, for example because a signed dataset holds them; the number newly locked."""
+    by_study: dict[Study, list[int]] = {}
+    for record in records:
+        by_study.setdefault(record.subject.study, []).append(record.pk)
+    for study in by_study:
         authorise(by, Permission.DATASET_LOCK, study=study)
     with audit.change(by=by, reason=reason):
-        for record in records:
-            if record.status != Record.Status.LOCKED:
-                record.status = Record.Status.LOCKED
-                record.save()
-    return records
+        return sum(
+            Record.objects.filter(pk__in=keys).revise_status(Record.Status.LOCKED, study_id=study.pk)
+            for study, keys in by_study.items()
+        )
 
 
 def unlock(*, record: Record, reason: str, by: User) -> Record:

@@ -7,7 +7,7 @@ from django.core.exceptions import PermissionDenied
 
 from crf import selectors
 from crf.models import Record
-from crf.services import calendar, records
+from crf.services import calendar, integrity, records
 from registry.services.signatures import WrongPassword
 from tests.study import PASSWORD, enrol, enter
 
@@ -161,3 +161,14 @@ def test_each_change_of_an_item_is_told_with_old_new_who_and_why(subject, coordi
     newest, first = selectors.record_changes(changed, "albumin")
     assert (newest.old, newest.new, newest.reason, newest.role) == (38.5, 39, "typing error", "coordinator@01")
     assert (first.old, first.new, first.organisation) == (None, 38.5, "First hospital")
+
+
+def test_locking_many_leaves_one_attributed_revision_each(subject, cast, coordinator, blood):
+    other = enter(subject, "DM", {"age": "50", "sex": "M"}, by=coordinator)
+    assert records.lock(records=[blood, other], reason="dataset 1", by=cast["pi"]) == 2
+    assert records.lock(records=Record.objects.all(), reason="again", by=cast["pi"]) == 0
+    for record in Record.objects.all():
+        newest = record.history.first()
+        assert (record.status, record.revision, newest.digest) == ("locked", 2, record.digest)
+        assert (newest.history_role, newest.history_change_reason) == ("pi", "dataset 1")
+    assert integrity.problems() == []
