@@ -13,7 +13,7 @@ from analytics.models import StudyRules
 from analytics.selectors.rules import endpoints
 from analytics.snapshots.tables import Column, Table, table
 from crf.definitions.model import Form, Item, StudyDefinition
-from crf.models import Record, StudyBuild
+from crf.models import Record, StudyBuild, definition_of_build
 from imaging.models import Segmentation, Series
 from registry.models import Study, Subject, Visit
 
@@ -100,7 +100,7 @@ def subject_rows(study: Study) -> list[SubjectRows]:
 
 
 def _records(study: Study) -> Iterable[Record]:
-    related = ("subject__site", "subject__group", "visit", "build")
+    related = ("subject__site", "subject__group", "visit")  # not the build: its JSON would be read again per record
     return (
         Record.objects.filter(subject__study=study)
         .select_related(*related)
@@ -111,9 +111,9 @@ def _records(study: Study) -> Iterable[Record]:
 def _definition(records: list[Record], newest: StudyBuild) -> StudyDefinition:
     """The newest build, with the forms and items of older builds that records still hold."""
     definition = newest.study_definition
-    older = {record.build_id: record.build for record in records if record.build_id != newest.pk}
-    for build in sorted(older.values(), key=lambda one: -one.pk):
-        definition = _united(definition, build.study_definition)
+    older = {record.build_id for record in records if record.build_id != newest.pk}
+    for build in sorted(older, reverse=True):
+        definition = _united(definition, definition_of_build(build))
     return definition
 
 

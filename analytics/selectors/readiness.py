@@ -67,7 +67,7 @@ def readiness(study: Study) -> Readiness:
     """Every open point of the study, by kind, then by subject."""
     build = StudyBuild.objects.filter(study=study).first()
     records = list(
-        Record.objects.filter(subject__study=study).select_related("subject__site", "subject__group", "visit", "build")
+        Record.objects.filter(subject__study=study).select_related("subject__site", "subject__group", "visit")
     )
     issues = [*_record_issues(study, records)]
     if build:
@@ -92,7 +92,7 @@ def _record_issues(study: Study, records: list[Record]) -> Iterator[Issue]:
 
 def _hard_findings(record: Record, records: list[Record]) -> Iterator[tuple[str, str]]:
     others = [one for one in records if one.pk != record.pk]
-    form = record.build.study_definition.form(record.form)
+    form = record.study_definition.form(record.form)
     state = evaluate(form, record.data, context_for(record.subject, others, visit=record.visit))
     for finding in state.findings:
         if finding.severity == "hard":
