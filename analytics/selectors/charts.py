@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from analytics.selectors.presentation import RISK_NAMES, SPLIT_NAMES
+from analytics.selectors.presentation import FIGURE_NAMES, RISK_NAMES, SPLIT_NAMES, of
 
 Option = dict[str, Any]
 
@@ -23,8 +23,9 @@ def charts(results: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
         found[split] = [
             {"id": f"{split}-{one['code']}", "label": f"{one['name']}, {name}", **one} for one in drawn if one
         ]
+    names = {one["code"]: of(one["name"]) for one in results["endpoints"]}
     found["survival"] = [
-        {"id": f"survival-{code}", "code": code, "name": code, "label": code, "option": _curves(about["report"])}
+        {"id": f"survival-{code}", "code": code, "name": names[code], "label": names[code], "option": _curves(about)}
         for code, about in results["survival"].items()
         if "report" in about
     ]
@@ -72,7 +73,7 @@ def _roc(models: list[Mapping[str, Any]]) -> dict[str, Any] | None:
         return None
     series.append(_reference(_("chance"), [[0, 0], [1, 1]]))
     option = _plot((_("1 − specificity"), _("Sensitivity")), series, {"max": 1}, {"min": 0, "max": 1})
-    return {"code": "roc", "name": _("ROC curve"), "option": option}
+    return {"code": "roc", "name": FIGURE_NAMES["roc"], "option": option}
 
 
 def _primary(models: list[Mapping[str, Any]], primary: str) -> Mapping[str, Any]:
@@ -91,7 +92,7 @@ def _calibration(models: list[Mapping[str, Any]], primary: str) -> dict[str, Any
     ]
     names = (_("Predicted probability"), _("Observed proportion"))
     option = _plot(names, series, {"max": 1}, {"min": 0, "max": 1})
-    return {"code": "calibration", "name": _("Calibration curve"), "option": option}
+    return {"code": "calibration", "name": FIGURE_NAMES["calibration"], "option": option}
 
 
 def _decision(models: list[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -106,7 +107,7 @@ def _decision(models: list[Mapping[str, Any]]) -> dict[str, Any] | None:
     series.append(_reference(_("treat none"), [[0, 0], [1, 0]]))
     low = {"min": round(-0.2 * prevalence, 2)}
     option = _plot((_("Threshold probability"), _("Net benefit")), series, {"max": 1}, low)
-    return {"code": "decision", "name": _("Decision curve"), "option": option}
+    return {"code": "decision", "name": FIGURE_NAMES["decision"], "option": option}
 
 
 def _impact(models: list[Mapping[str, Any]], primary: str) -> dict[str, Any] | None:
@@ -119,12 +120,12 @@ def _impact(models: list[Mapping[str, Any]], primary: str) -> dict[str, Any] | N
     ]
     of = _("Of %(per)s subjects") % {"per": found["per"]}
     option = _plot((_("Threshold probability"), of), series, {"max": 1}, {"min": 0, "max": found["per"]})
-    return {"code": "impact", "name": _("Clinical impact curve"), "option": option}
+    return {"code": "impact", "name": FIGURE_NAMES["impact"], "option": option}
 
 
-def _curves(report: Mapping[str, Any]) -> Option:
+def _curves(about: Mapping[str, Any]) -> Option:
     series = []
-    for group, curve in report["groups"].items():
+    for group, curve in about["report"]["groups"].items():
         name = str(RISK_NAMES.get(group, group))
         points = _pairs(curve["times"], curve["survival"])
         series.append(_line(name, points, step="end"))

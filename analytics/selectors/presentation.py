@@ -22,6 +22,12 @@ METRIC_NAMES = {
     "ppv": gettext_lazy("Positive predictive value"),
     "npv": gettext_lazy("Negative predictive value"),
 }
+FIGURE_NAMES = {
+    "roc": gettext_lazy("ROC curve"),
+    "calibration": gettext_lazy("Calibration curve"),
+    "decision": gettext_lazy("Decision curve"),
+    "impact": gettext_lazy("Clinical impact curve"),
+}
 STEP_NAMES = {
     "locked": gettext_lazy("Subjects in the locked dataset"),
     "cohort": gettext_lazy("In the groups and sites of the plan"),

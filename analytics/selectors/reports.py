@@ -11,10 +11,9 @@ from django.utils import translation
 from django.utils.safestring import SafeString, mark_safe
 
 from analytics.models import Evaluation
-from analytics.selectors.presentation import presented
+from analytics.selectors.presentation import FIGURE_NAMES, SPLIT_NAMES, of, presented
 
 STYLE = "analytics/report.css"
-FIGURES = ("roc", "calibration", "decision", "impact")
 
 
 def context(evaluation: Evaluation, folder: Path, language: str) -> dict[str, Any]:
@@ -26,10 +25,22 @@ def context(evaluation: Evaluation, folder: Path, language: str) -> dict[str, An
         "dataset": dataset,
         "dataset_hash": dataset.hash,
         "source": f"{dataset} · sha256 {dataset.short_hash}",
-        "figures": sorted(path.stem for path in (folder / "figures" / language).glob("*.svg")),
+        "figures": _captions(evaluation, folder / "figures" / language),
         "language": language,
         **presented(evaluation.results),
     }
+
+
+def _captions(evaluation: Evaluation, folder: Path) -> list[tuple[str, str]]:
+    """(file, caption) of each figure, in the order that a reader needs them."""
+    results = evaluation.results
+    wanted = [
+        (f"{split}-{kind}", f"{caption}, {SPLIT_NAMES[split]}")
+        for split in results["splits"]
+        for kind, caption in FIGURE_NAMES.items()
+    ]
+    wanted += [(f"survival-{one['code']}", of(one["name"])) for one in results["endpoints"]]
+    return [(name, str(caption)) for name, caption in wanted if (folder / f"{name}.svg").is_file()]
 
 
 def render(evaluation: Evaluation, folder: Path, language: str, *, standalone: bool) -> str:

@@ -169,13 +169,14 @@ def _store(made: Evaluation, plan: Plan, result: PlanResult, built: Built, by: U
 
 
 def _draw(folder: Path, plan: Plan, built: Built) -> None:
+    names = {one["code"]: one["name"] for one in built.results["endpoints"]}
     for language in LANGUAGES:
         drawn: dict[str, str] = {}
         for split, found in built.evaluations.items():
             drawn |= figures.prediction_figures(found, split, plan.primary_set, language)
         for code, report in built.survival.items():
-            unit = "months" if language == "en" else "月"
-            drawn[f"survival-{code}"] = figures.survival_figure(report, code, RISK_NAMES[language], unit, language)
+            unit, title = ("months", names[code]["en"]) if language == "en" else ("月", names[code]["zh"])
+            drawn[f"survival-{code}"] = figures.survival_figure(report, title, RISK_NAMES[language], unit, language)
         place = folder / "figures" / language
         place.mkdir(parents=True)
         for name, svg in drawn.items():

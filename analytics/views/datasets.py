@@ -58,9 +58,9 @@ def dataset(request: HttpRequest, code: str, dataset_id: int) -> HttpResponse:
         "dataset": found,
         "tables": found.manifest["content"]["tables"],
         "counts": found.manifest["content"]["counts"],
-        "files": found.manifest["files"],
+        "files": dict(sorted(found.manifest["files"].items())),
         "exceptions": [(readiness.KINDS.get(kind, kind), why) for kind, why in found.exceptions.items()],
-        "software": found.manifest["origin"]["software"],
+        "software": dict(sorted(found.manifest["origin"]["software"].items())),
         "plans": plans.plans(found.rules),
         "evaluations": found.evaluations.visible_to(request.user),
     }

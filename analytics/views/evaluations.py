@@ -78,8 +78,11 @@ def _comparison(found: Evaluation) -> dict[str, Any]:
         _("other software"): previous.software != found.software,
     }
     changed = [name for name, differs in what.items() if differs] or [_("same dataset, plan and software")]
+    rows = presentation.compared(changes(found.results, previous.results))
+    primary = found.results["primary"]
     return {
-        "changes": presentation.compared(changes(found.results, previous.results)),
+        "changes": rows,
+        "primary_changes": [row for row in rows if (row["set"], row["split"]) == (primary["set"], primary["split"])],
         "what_changed": changed,
         "previous_hash": previous.dataset.hash,
         "previous_source": f"{previous.dataset} · sha256 {previous.dataset.short_hash}",
