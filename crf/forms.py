@@ -7,7 +7,7 @@ back into the page as it was typed, whatever the server thinks of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.http import QueryDict
@@ -65,13 +65,13 @@ class ItemView:
     help: str
     unit: str
     required: bool
-    visible: bool
     text: str
     options: tuple[Option, ...]
     missing: str
     missing_reason: str
-    comment: str
-    findings: tuple[Remark, ...]
+    visible: bool = True
+    comment: str = ""
+    findings: tuple[Remark, ...] = ()
     history_url: str = ""
 
     @property
@@ -236,23 +236,13 @@ def sections(
     history_urls: Mapping[str, str],
 ) -> list[SectionView]:
     """The form with `answers` as typed, `remarks` as comments, and what was `found` beside the items."""
-    derived = dict(found.derived)
+    given = dict(answers) | dict(found.derived)
 
     def view(item: Item) -> ItemView:
-        answer = derived.get(item.name, answers.get(item.name, ""))
-        missing = answer if isinstance(answer, dict) else {}
-        return ItemView(
-            name=item.name,
-            control=_control(item, study.codelist(item)),
-            label=item.label.of(language),
-            help=item.help.of(language) if item.help else "",
-            unit=item.unit or "",
-            required=item.required is not False and item.is_entered,
+        line = _line(item, study.codelist(item), given.get(item.name, ""), language)
+        return replace(
+            line,
             visible=item.name not in found.hidden,
-            text=answer if isinstance(answer, str) else "",
-            options=_options(item, study.codelist(item), answer, language),
-            missing=missing.get("missing", ""),
-            missing_reason=missing.get("reason", ""),
             comment=remarks.get(item.name, ""),
             findings=found.at(item.name),
             history_url=history_urls.get(item.name, ""),
@@ -266,6 +256,23 @@ def sections(
         )
         for section in form.sections
     ]
+
+
+def _line(item: Item, codelist: Codelist | None, answer: Any, language: str) -> ItemView:
+    """The item with its answer, before anything was found."""
+    missing = answer if isinstance(answer, dict) else {}
+    return ItemView(
+        name=item.name,
+        control=_control(item, codelist),
+        label=item.label.of(language),
+        help=item.help.of(language) if item.help else "",
+        unit=item.unit or "",
+        required=item.required is not False and item.is_entered,
+        text=answer if isinstance(answer, str) else "",
+        options=_options(item, codelist, answer, language),
+        missing=missing.get("missing", ""),
+        missing_reason=missing.get("reason", ""),
+    )
 
 
 def _control(item: Item, codelist: Codelist | None) -> str:
