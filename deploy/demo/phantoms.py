@@ -39,8 +39,8 @@ SIGNAL: dict[str, tuple[float, ...]] = {
     "AP": (6, 55, 120, 165, 240, 130, 430, 95, 200, 290, 110),
     "PVP": (-1000, -100, 58, 108, 122, 260, 165, 25, 178, 85, 40),
 }
-NOISE = {"T2": 9.0, "AP": 10.0, "PVP": 11.0}
-TEXTURE_AMPLITUDE = {"T2": 26.0, "AP": 34.0, "PVP": 10.0}
+NOISE = {"T2": 9.0, "AP": 10.0, "PVP": 8.0}
+TEXTURE_AMPLITUDE = {"T2": 26.0, "AP": 34.0, "PVP": 15.0}
 LOWEST = {"T2": 0, "AP": 0, "PVP": -1024}
 
 
@@ -159,9 +159,9 @@ def render(subject: Anatomy, kind: str, *, scanner: float = 1.0, target: str = "
 def _texture(rng: np.random.Generator, grid: Grid, roi: Mask, kind: str, latent: float) -> Array:
     """Correlated noise inside `roi`; both its correlation length (4 to 15 mm) and amplitude rise with `latent`.
 
-    A quarter of what is seen belongs to this one acquisition, so that two sequences agree but do not repeat each other.
+    A fifth of what is seen belongs to this one acquisition, so that two sequences agree but do not repeat each other.
     """
-    severity = float(ndtr(0.85 * latent + 0.53 * rng.standard_normal()))
+    severity = float(ndtr(0.9 * latent + 0.44 * rng.standard_normal()))
     box = tuple(ndimage.find_objects(roi.astype(np.int8))[0])
     shape = tuple(part.stop - part.start for part in box)
     noise = smooth_noise(rng, Grid(shape, grid.spacing), 4 + 11 * severity)  # type: ignore[arg-type]

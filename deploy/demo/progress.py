@@ -20,7 +20,7 @@ class Bar:
     def start(self, phase: str, total: int) -> None:
         """Begin a phase of `total` steps."""
         self.finish()
-        self._phase, self._total, self._done, self._tenth = phase, max(total, 1), 0, 0
+        self._phase, self._total, self._done, self._tenth = phase, max(total, 1), 0, -1
         self._began = time.monotonic()
         self._draw()
 
@@ -49,7 +49,7 @@ class Bar:
             filled = round(share * WIDTH)
             line = f"{self._phase:<24} [{'#' * filled}{'.' * (WIDTH - filled)}] {share:4.0%} {seconds:5.0f} s"
             self.out.write(f"\r{line}")
-        elif int(share * 10) > self._tenth or not self._done:
+        elif int(share * 10) > self._tenth:
             self._tenth = int(share * 10)
             self.out.write(f"{self._phase} {share:.0%} {seconds:.0f} s\n")
         self.out.flush()
