@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from analytics.models import Dataset
-from analytics.selectors import plans
+from analytics.selectors import plans, runs
 from analytics.services import evaluations, features, nights
 from registry import jobs
 from registry.jobs import Progress
@@ -14,7 +14,9 @@ from registry.services.people import system_user
 
 
 @shared_task(acks_late=True)
-def extract_image(*, job_id: int, dataset_id: int, plan: str, series: str, volume: int) -> None:
+def extract_image(
+    *, job_id: int, dataset_id: int, plan: str, series: str, volume: int, only_if_changed: bool = False
+) -> None:
     """One image; the last one starts the evaluation. A failure fails the whole job, with its reason."""
     job, dataset = Job.objects.select_related("requested_by").get(pk=job_id), _dataset(dataset_id)
     if job.is_over:
@@ -23,23 +25,24 @@ def extract_image(*, job_id: int, dataset_id: int, plan: str, series: str, volum
     with jobs.running(None):
         try:
             features.extract_image(dataset=dataset, plan=plan, series=series, volume=volume, by=by)
-            evaluations.after_image(job=job, dataset=dataset, plan=plan, by=by)
+            evaluations.after_image(job=job, dataset=dataset, plan=plan, only_if_changed=only_if_changed, by=by)
         except Exception as problem:
             Progress(job).fail(f"{type(problem).__name__}: {problem}")
             raise
 
 
 @shared_task(acks_late=True)
-def evaluate(*, job_id: int, dataset_id: int, plan: str) -> None:
+def evaluate(*, job_id: int, dataset_id: int, plan: str, only_if_changed: bool = False) -> None:
     """The evaluation of one plan; sent twice, the second finds the first one's result."""
     dataset = _dataset(dataset_id)
     with jobs.running(job_id) as progress:
         assert progress.job
         by = progress.job.requested_by or system_user()
         chosen = plans.plan(dataset.rules, plan)
-        made = evaluations.evaluate(dataset=dataset, plan=chosen, job=progress.job, by=by)
-        assert made
-        progress.finish({"evaluation": made.pk, "hash": dataset.hash}, str(made))
+        made = evaluations.evaluate(
+            dataset=dataset, plan=chosen, job=progress.job, only_if_changed=only_if_changed, by=by
+        ) or runs.last(dataset, chosen)
+        progress.finish({"evaluation": made.pk if made else None, "hash": dataset.hash}, str(made or ""))
 
 
 @shared_task(acks_late=True)

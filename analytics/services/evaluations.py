@@ -43,28 +43,22 @@ class DatasetAltered(Exception):
     """The dataset's files are not what was signed; nothing is computed from them."""
 
 
-def start(*, dataset: Dataset, plan: str, by: User) -> Job:
+def start(*, dataset: Dataset, plan: str, only_if_changed: bool = False, by: User) -> Job:
     """Queue the run: one task per image that has no features yet, then the evaluation."""
     authorise(by, Permission.EVALUATION_RUN, study=dataset.study)
     chosen = plans.plan(dataset.rules, plan)
     todo = asked.missing_for(dataset, chosen)
+    sent: dict[str, Any] = {"dataset_id": dataset.pk, "plan": plan, "only_if_changed": only_if_changed}
     with transaction.atomic():
         job = jobs.create(kind=KIND, study=dataset.study, total=len(todo) + 1, by=by)
         for series, volume in sorted(todo):
-            jobs.enqueue(
-                "analytics.tasks.extract_image",
-                job=job,
-                dataset_id=dataset.pk,
-                plan=plan,
-                series=series,
-                volume=volume,
-            )
+            jobs.enqueue("analytics.tasks.extract_image", job=job, series=series, volume=volume, **sent)
         if not todo:
-            jobs.enqueue("analytics.tasks.evaluate", job=job, dataset_id=dataset.pk, plan=plan)
+            jobs.enqueue("analytics.tasks.evaluate", job=job, **sent)
     return job
 
 
-def after_image(*, job: Job, dataset: Dataset, plan: str, by: User) -> None:
+def after_image(*, job: Job, dataset: Dataset, plan: str, only_if_changed: bool = False, by: User) -> None:
     """Count an extracted image; the last one starts the evaluation, once, whichever worker it was."""
     authorise(by, Permission.EVALUATION_RUN, study=dataset.study)
     todo = asked.missing_for(dataset, plans.plan(dataset.rules, plan))
@@ -76,7 +70,8 @@ def after_image(*, job: Job, dataset: Dataset, plan: str, by: User) -> None:
         job.started_at = job.started_at or timezone.now()
         if not todo:
             job.result = {"stage": "evaluation"}
-            jobs.enqueue("analytics.tasks.evaluate", job=job, dataset_id=dataset.pk, plan=plan)
+            sent: dict[str, Any] = {"dataset_id": dataset.pk, "plan": plan, "only_if_changed": only_if_changed}
+            jobs.enqueue("analytics.tasks.evaluate", job=job, **sent)
         job.save(update_fields=["state", "done", "started_at", "result"])
 
 

@@ -33,7 +33,7 @@ def start(*, study: Study, by: User) -> dict[str, Any]:
     authorise(by, Permission.EVALUATION_RUN, study=study)
     derived = derive_endpoints(study=study, by=by)
     queued = [
-        evaluations.start(dataset=dataset, plan=plan.code, by=by).pk
+        evaluations.start(dataset=dataset, plan=plan.code, only_if_changed=True, by=by).pk
         for dataset in newest(study)
         for plan in plans.plans(dataset.rules)
         if not runs.is_current(dataset, plan)

@@ -127,7 +127,9 @@ def test_the_night_evaluates_what_is_new_and_nothing_twice(dataset):
 
 def test_the_nightly_task_queues_what_changed_and_only_that(dataset, monkeypatch):
     from analytics import tasks
+    from registry import jobs
     from registry.models import AuditSeal, Job
+    from registry.services import people
 
     sent = []
     monkeypatch.setattr(tasks.evaluate, "delay", lambda **arguments: sent.append(arguments))
@@ -137,6 +139,9 @@ def test_the_nightly_task_queues_what_changed_and_only_that(dataset, monkeypatch
         assert len(sent) == expected
         if not Evaluation.objects.exists():
             tasks.evaluate(**sent[0])
+            job = jobs.create(kind="model.run", study=dataset.study, by=people.system_user())
+            tasks.evaluate(**sent[0] | {"job_id": job.pk})  # another night was still in the queue
+    assert Evaluation.objects.count() == 1
     night = Job.objects.filter(kind="nightly").last()
     assert night.state == Job.State.DONE and night.result["endpoints"]["LOWALB"]["evaluable"] == 20
     assert AuditSeal.objects.exists()

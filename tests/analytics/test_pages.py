@@ -98,7 +98,8 @@ def test_the_administrator_starts_a_run_and_the_statistician_reads_it(client, ca
     with TestCase.captureOnCommitCallbacks(execute=True):
         client.post(reverse("analytics:start-evaluation", args=[code, dataset.pk]), {"plan": "low-albumin"})
     job = Job.objects.get(kind="model.run")
-    assert queue == [{"job_id": job.pk, "dataset_id": dataset.pk, "plan": "low-albumin"}]
+    sent = {"job_id": job.pk, "dataset_id": dataset.pk, "plan": "low-albumin", "only_if_changed": False}
+    assert queue == [sent]
     assert f'id="job-{job.pk}"' in page(client, cast["administrator"], "analytics:evaluations", code)
 
     tasks.evaluate(**queue[0])
