@@ -104,8 +104,8 @@ def _evaluation(plan: Plan) -> Iterator[Said]:
     if plan.survival:
         yield _said(
             "survival",
-            "Risk groups are cut at the median risk of development. Kaplan-Meier intervals are log-log; Cox models use "
-            "Efron's ties; months are days / 30.4375.",
-            "风险组以开发集风险中位数划分。Kaplan-Meier 置信区间为 log-log 型；"
+            "Groups are cut at the median predicted probability of development. Kaplan-Meier intervals are log-log; "
+            "Cox models use Efron's ties; months are days / 30.4375.",
+            "按开发集预测概率的中位数分组。Kaplan-Meier 置信区间为 log-log 型；"
             "Cox 模型以 Efron 法处理结；月 = 天数 / 30.4375。",
         )

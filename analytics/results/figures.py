@@ -15,6 +15,13 @@ from analytics.stats.roc import RocCurve
 from analytics.stats.survival import SurvivalReport
 
 
+# The outcome may be a good one (response), so a positive prediction is not called a high risk.
+POSITIVE = {
+    "en": {"high_risk": "Predicted positive", "high_risk_with_event": "Predicted positive with the outcome"},
+    "zh": {"high_risk": "预测阳性", "high_risk_with_event": "预测阳性且出现结局"},
+}
+
+
 def prediction_figures(found: Evaluation, split: str, primary: str, language: str) -> dict[str, str]:
     """ROC and decision curves of all models; calibration and clinical impact of the primary one."""
     labels = for_language(language)
@@ -33,12 +40,13 @@ def prediction_figures(found: Evaluation, split: str, primary: str, language: st
     if chosen.calibration and isinstance(chosen.calibration.curve, CalibrationCurve):
         drawn[f"{split}-calibration"] = calibration_svg(chosen.calibration.curve, labels.calibration)
     if chosen.utility:
-        drawn[f"{split}-impact"] = impact_svg(chosen.utility.clinical_impact, labels.impact)
+        worded = replace(labels.impact, **POSITIVE["zh" if language.startswith("zh") else "en"])
+        drawn[f"{split}-impact"] = impact_svg(chosen.utility.clinical_impact, worded)
     return drawn
 
 
 def survival_figure(report: SurvivalReport, title: str, names: Mapping[str, str], unit: str, language: str) -> str:
-    """Kaplan-Meier curves by predicted risk, time in `unit`."""
+    """Kaplan-Meier curves by predicted probability, time in `unit`."""
     labels = for_language(language).survival
     worded = replace(labels, title=title, x=f"{labels.x} ({unit})", names=tuple(names.items()))
     return survival_svg(report, worded)

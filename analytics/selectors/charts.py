@@ -115,8 +115,8 @@ def _impact(models: list[Mapping[str, Any]], primary: str) -> dict[str, Any] | N
     if not found:
         return None
     series = [
-        _line(_("high risk"), _pairs(found["thresholds"], found["high_risk"])),
-        _line(_("high risk with event"), _pairs(found["thresholds"], found["high_risk_with_event"])),
+        _line(_("predicted positive"), _pairs(found["thresholds"], found["high_risk"])),
+        _line(_("predicted positive with the outcome"), _pairs(found["thresholds"], found["high_risk_with_event"])),
     ]
     of = _("Of %(per)s subjects") % {"per": found["per"]}
     option = _plot((_("Threshold probability"), of), series, {"max": 1}, {"min": 0, "max": found["per"]})

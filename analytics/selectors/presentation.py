@@ -51,7 +51,8 @@ REASON_NAMES = {
     "competing_event": gettext_lazy("competing event"),
     "bad_date": gettext_lazy("unreadable date"),
 }
-RISK_NAMES = {"low": gettext_lazy("Low predicted risk"), "high": gettext_lazy("High predicted risk")}
+# The outcome may be a good one (response), so a high probability is not called a high risk.
+RISK_NAMES = {"low": gettext_lazy("Low predicted probability"), "high": gettext_lazy("High predicted probability")}
 
 
 def language() -> str:

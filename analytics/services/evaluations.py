@@ -34,8 +34,8 @@ from registry.permissions import Permission, authorise
 KIND = "model.run"
 LANGUAGES = ("zh-hans", "en")
 RISK_NAMES = {
-    "en": {"low": "Low predicted risk", "high": "High predicted risk"},
-    "zh-hans": {"low": "预测低风险", "high": "预测高风险"},
+    "en": {"low": "Low predicted probability", "high": "High predicted probability"},
+    "zh-hans": {"low": "预测概率低", "high": "预测概率高"},
 }
 
 
