@@ -14,7 +14,6 @@ from analytics.stats.inputs import Estimate
 from analytics.stats.roc import RocCurve
 from analytics.stats.survival import SurvivalReport
 
-
 # The outcome may be a good one (response), so a positive prediction is not called a high risk.
 POSITIVE = {
     "en": {"high_risk": "Predicted positive", "high_risk_with_event": "Predicted positive with the outcome"},
