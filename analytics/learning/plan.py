@@ -56,6 +56,7 @@ class PredictorSet(Strict):
     sequences: tuple[str, ...] = ()
     roi: str = ""
     image_types: Several = ("original",)
+    voxel_mm: Annotated[float, Field(gt=0, le=20)] | None = None  # resampled to cubes of this edge; None: the default
     classes: tuple[str, ...] = ()  # empty: all
     sets: tuple[str, ...] = ()
 

@@ -116,6 +116,11 @@ class Parameters(Strict):
         """The same without filtered images."""
         return self.model_copy(update={"filters": Filters()})
 
+    def resampled(self, voxel_mm: float) -> "Parameters":
+        """The same on cubes of this edge, in mm."""
+        cube = Resample(spacing=(voxel_mm, voxel_mm, voxel_mm))
+        return self.model_copy(update={"resample": cube})
+
     def canonical_json(self) -> str:
         content = self.model_dump(mode="json", exclude={"name"})
         return json.dumps(content, sort_keys=True, separators=(",", ":"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from analytics.learning.plan import BadPlan, Plan, PlanError, parse_plans
+from analytics.learning.plan import BadPlan, Plan, PlanError, PredictorSet, parse_plans
 from analytics.models import Dataset, StudyRules
 from analytics.radiomics import Parameters
 
@@ -23,13 +23,25 @@ def plan(rules: StudyRules, code: str) -> Plan:
 
 
 def parameters(dataset: Dataset, chosen: Plan) -> dict[str, Parameters]:
-    """The radiomics parameters of each sequence the plan uses: the modality's default, unfiltered where that is all."""
+    """The radiomics parameters of each sequence the plan uses: the modality's default, with the plan's voxel size,
+    and unfiltered where every set of the plan uses original images only."""
     imaging = dataset.build.study_definition.imaging
     if imaging is None:
         return {}
-    filtered, sequences = False, set()
-    for one in chosen.predictors.values():
-        sequences |= set(one.sequences)
-        filtered |= bool(one.sequences) and set(one.image_types) != {"original"}
-    default = Parameters.default(imaging.modality)
-    return dict.fromkeys(sorted(sequences), default if filtered else default.original_only())
+    sets = [one for one in chosen.predictors.values() if one.sequences]
+    base = Parameters.default(imaging.modality)
+    if all(set(one.image_types) == {"original"} for one in sets):
+        base = base.original_only()
+    return {
+        sequence: _resampled(base, sequence, [one for one in sets if sequence in one.sequences])
+        for sequence in sorted({name for one in sets for name in one.sequences})
+    }
+
+
+def _resampled(base: Parameters, sequence: str, sets: list[PredictorSet]) -> Parameters:
+    sizes = {one.voxel_mm for one in sets}
+    if len(sizes) > 1:
+        problem = f"predictor sets ask for {sequence} with different voxel sizes"
+        raise BadPlan([PlanError(sequence, problem, "give them the same voxel_mm")])
+    (size,) = sizes
+    return base.resampled(size) if size else base

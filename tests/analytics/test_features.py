@@ -11,6 +11,7 @@ from django.test import TestCase
 
 from analytics import tasks
 from analytics.learning.leakage import LeakageRefused, refuse_leaks
+from analytics.learning.plan import BadPlan
 from analytics.models import Evaluation, FeatureSet
 from analytics.radiomics import Parameters, extract
 from analytics.selectors import features as asked
@@ -180,3 +181,13 @@ def test_the_keys_change_with_the_parameters_and_not_with_the_machine(dataset, p
     keys = [one.key for one in asked.wanted(dataset, original)]
     assert len(set(keys)) == len(keys) == 2 * SIZE
     assert not set(keys) & {one.key for one in asked.wanted(dataset, Parameters.default("MR"))}
+
+
+def test_a_plan_chooses_the_voxel_size_and_may_not_choose_two(dataset):
+    chosen = plans.plan(dataset.rules, "low-albumin")
+    fine, coarse = (chosen.predictors["radiomics"].model_copy(update={"voxel_mm": edge}) for edge in (2, 3))
+    one = chosen.model_copy(update={"predictors": {"radiomics": coarse}})
+    assert {found.resample.spacing for found in plans.parameters(dataset, one).values()} == {(3, 3, 3)}
+    two = chosen.model_copy(update={"predictors": {"fine": fine, "coarse": coarse}})
+    with pytest.raises(BadPlan, match="voxel"):
+        plans.parameters(dataset, two)
