@@ -48,7 +48,7 @@ node_modules/.installed: package.json package-lock.json | $(VENV)/.installed
 messages: $(patsubst %.po,%.mo,$(wildcard */locale/*/LC_MESSAGES/django.po))
 
 %.mo: %.po | $(VENV)/.installed
-	$(VENV)/bin/pybabel -q compile --statistics=no -i $< -o $@ 2>/dev/null || $(VENV)/bin/pybabel -q compile -i $< -o $@
+	@$(VENV)/bin/pybabel -q compile -i $< -o $@
 
 clean:
 	rm -rf $(VENV) node_modules var
