@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from functools import cache
 
 from django.core.management import call_command
-from django.utils import timezone
 
 from analytics.models import Dataset, Evaluation, FeatureSet
 from analytics.selectors import plans
@@ -15,17 +13,13 @@ from analytics.services import datasets, rules
 from analytics.tasks import nightly
 from crf.services import builds
 from deploy import embedded, processes
-from deploy.demo import accounts, cohort, entry, pool
-from deploy.demo.cohort import Plan, Size, SyntheticSubject
+from deploy.demo import accounts, entry, pool
+from deploy.demo.cohort import Size
 from deploy.demo.progress import Bar
 from imaging.models import Segmentation
 from registry.models import Job, Study, User
 from registry.services import people
 
-FOLDERS = {
-    "CHICTR2600121791": embedded.ROOT / "fixtures/chictr2600121791",
-    "CHICTR2600121618": embedded.ROOT / "fixtures/chictr2600121618",
-}
 ACCOUNTS = embedded.VAR / "demo/accounts.json"
 DATASET = "primary"
 NIGHT_SECONDS = 3600
@@ -53,11 +47,11 @@ def everything(*, size: Size, bar: Bar, workers: int) -> None:
     with pool.pool(workers) as executor:
         sites = list(_sites(size))
         bar.start("enrolment", len(sites))
-        pool.each(executor, [(enrol_site, site) for site in sites], bar.step)
-        numbers = list(_numbers(size))
-        bar.start("records and images", len(numbers))
-        pool.each(executor, [(enter_subject, number) for number in numbers], bar.step)
-    bar.start("dataset locks", len(FOLDERS))
+        enrolled = pool.each(executor, [(entry.enrol_site, site) for site in sites], bar.step)
+        subjects = [(site[0], one) for site, ones in zip(sites, enrolled, strict=True) for one in ones]
+        bar.start("records and images", len(subjects))
+        pool.each(executor, [(entry.enter_subject, subject) for subject in subjects], bar.step)
+    bar.start("dataset locks", len(entry.FOLDERS))
     for study in studies():
         _lock(study)
         bar.step()
@@ -66,43 +60,16 @@ def everything(*, size: Size, bar: Bar, workers: int) -> None:
 
 
 def studies() -> list[Study]:
-    return [Study.objects.get(code=code) for code in FOLDERS]
-
-
-def enrol_site(code: str, site: str, size: Size) -> None:
-    """Enrol the subjects of one site in the order of the recipe, so that their numbers repeat."""
-    study = Study.objects.get(code=code)
-    for one in cohort.make(_plan(code), size):
-        if one.site == site:
-            entry.enrol(study, one)
-
-
-def enter_subject(code: str, number: int, size: Size) -> None:
-    """Records, images and masks of one subject."""
-    plan, one = _plan(code), _one(code, number, size)
-    subject = entry.enrol(Study.objects.get(code=code), one)
-    entry.enter(subject, one)
-    assert plan.definition.imaging
-    entry.upload(subject, one, plan.definition.imaging.modality)
+    return [Study.objects.get(code=code) for code in entry.FOLDERS]
 
 
 def complete() -> bool:
     """Whether every dataset has an evaluation for each of its plans: then there is nothing left to do."""
     return all(
         Evaluation.objects.filter(dataset=dataset, plan=plan.code).exists()
-        for dataset in Dataset.objects.filter(study__code__in=FOLDERS, name=DATASET)
+        for dataset in Dataset.objects.filter(study__code__in=entry.FOLDERS, name=DATASET)
         for plan in plans.plans(dataset.rules)
     )
-
-
-@cache
-def _plan(code: str) -> Plan:
-    return cohort.plan(FOLDERS[code], timezone.localdate())
-
-
-def _one(code: str, number: int, size: Size) -> SyntheticSubject:
-    plan = _plan(code)
-    return cohort.subject(plan, cohort.cells(plan, size)[number - 1], number)
 
 
 def _refuse_real_studies() -> None:
@@ -115,22 +82,16 @@ def _refuse_real_studies() -> None:
 
 def _define() -> None:
     by = people.system_user()
-    for code, folder in FOLDERS.items():
-        build = builds.publish(definition=_plan(code).definition, synthetic=True, by=by)
+    for code, folder in entry.FOLDERS.items():
+        build = builds.publish(definition=entry.plan(code).definition, synthetic=True, by=by)
         rules.publish(study=build.study, folder=folder, by=by)
     accounts.make(studies(), accounts.passwords(ACCOUNTS), by)
 
 
 def _sites(size: Size) -> Iterator[tuple[str, str, Size]]:
-    for code in FOLDERS:
-        for site in _plan(code).definition.sites:
+    for code in entry.FOLDERS:
+        for site in entry.plan(code).definition.sites:
             yield code, site.code, size
-
-
-def _numbers(size: Size) -> Iterator[tuple[str, int, Size]]:
-    for code in FOLDERS:
-        for number in range(1, len(cohort.cells(_plan(code), size)) + 1):
-            yield code, number, size
 
 
 def _lock(study: Study) -> None:

@@ -73,7 +73,7 @@ def subject(plan: Plan, cell: str, number: int) -> SyntheticSubject:
     """The subject of this number, who does not depend on the others."""
     recipe, definition = plan.recipe, plan.definition
     rng = np.random.default_rng([recipe.seed, number])
-    site, group = _place(definition, cell)
+    site, group = place(plan, cell)
     latents = {name: float(rng.standard_normal()) for name in recipe.latents}
     log_odds = recipe.outcome.intercept + sum(w * latents[name] for name, w in recipe.outcome.weights.items())
     positive = bool(rng.random() < expit(log_odds))
@@ -96,8 +96,9 @@ def subject(plan: Plan, cell: str, number: int) -> SyntheticSubject:
     )
 
 
-def _place(definition: StudyDefinition, cell: str) -> tuple[str, str]:
+def place(plan: Plan, cell: str) -> tuple[str, str]:
     """Site and group of a cell of the recipe's size, which names either."""
+    definition = plan.definition
     if cell in {group.code for group in definition.groups}:
         return definition.sites[0].code, cell
     return cell, definition.groups[0].code

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from functools import cache
 
 from django.utils import timezone
 
 from crf.models import Record
 from crf.services import calendar, enrolment, records
-from deploy.demo import accounts, images, masks, phantoms
-from deploy.demo.cohort import SyntheticSubject
+from deploy import embedded
+from deploy.demo import accounts, cohort, images, masks, phantoms
+from deploy.demo.cohort import Plan, Size, SyntheticSubject
 from deploy.demo.images import Acquisition, Placement
 from deploy.demo.phantoms import Anatomy, Grid
 from imaging.models import Segmentation, Series
@@ -18,12 +20,45 @@ from imaging.services import intake, segmentations
 from registry.models import Group, Site, Study, Subject, User, Visit
 from registry.services import identities, visits
 
+FOLDERS = {
+    "CHICTR2600121791": embedded.ROOT / "fixtures/chictr2600121791",
+    "CHICTR2600121618": embedded.ROOT / "fixtures/chictr2600121618",
+}
 KINDS = {"MR": ("T2", "AP"), "CT": ("PVP",)}
 TARGET = {"MR": "tumour", "CT": "spleen"}
 
 
 class NotAsExpected(RuntimeError):
     """A service did something else with a synthetic file than it should; the message says what."""
+
+
+@cache
+def plan(code: str) -> Plan:
+    """Definition and recipe of a study of the demo."""
+    return cohort.plan(FOLDERS[code], timezone.localdate())
+
+
+def enrol_site(code: str, site: str, size: Size) -> list[SyntheticSubject]:
+    """Enrol the subjects of one site in the order of the recipe, so that their numbers repeat; returns them."""
+    study = Study.objects.get(code=code)
+    numbered = enumerate(cohort.cells(plan(code), size), 1)
+    mine = [
+        cohort.subject(plan(code), cell, number)
+        for number, cell in numbered
+        if cohort.place(plan(code), cell)[0] == site
+    ]
+    for one in mine:
+        enrol(study, one)
+    return mine
+
+
+def enter_subject(code: str, one: SyntheticSubject) -> None:
+    """Records, images and masks of one subject."""
+    subject = enrol(Study.objects.get(code=code), one)
+    enter(subject, one)
+    imaging = plan(code).definition.imaging
+    assert imaging
+    upload(subject, one, imaging.modality)
 
 
 def enrol(study: Study, one: SyntheticSubject) -> Subject:

@@ -26,12 +26,13 @@ def pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def each(executor: ProcessPoolExecutor, jobs: Sequence[Job], done: Callable[[], None]) -> None:
-    """Do all jobs, in any order, calling `done` after each; the first exception ends it."""
+def each(executor: ProcessPoolExecutor, jobs: Sequence[Job], done: Callable[[], None]) -> list[Any]:
+    """Do all jobs, in any order, calling `done` after each; returns their results. The first exception ends it."""
     waiting = [executor.submit(function, *arguments) for function, arguments in jobs]
     for future in as_completed(waiting):
         future.result()
         done()
+    return [future.result() for future in waiting]
 
 
 def _begin() -> None:

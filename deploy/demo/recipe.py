@@ -14,14 +14,13 @@ from __future__ import annotations
 import bisect
 import datetime as dt
 import itertools
+import math
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy.special import ndtr
-from scipy.stats import lognorm, norm
 
 from crf.definitions.model import NUMERIC, Item
 
@@ -115,33 +114,37 @@ def draw(rule: Rule, item: Item, latents: Latents, rng: np.random.Generator) -> 
         return rule.value
     if rule.several is not None:
         return [code for code, probability in rule.several.items() if rng.random() < probability]
-    at = _level(rule, latents, rng)
+    score = _score(rule, latents, rng)
     if rule.choice is not None:
-        code = _choice(rule.choice, at)
+        code = _choice(rule.choice, score)
         return float(code) if item.value_kind in NUMERIC else [code] if item.value_kind == "choices" else code
-    return rounded(_quantile(rule, at), item, rule.clip)
+    return rounded(_quantile(rule, score), item, rule.clip)
 
 
-def _level(rule: Rule, latents: Latents, rng: np.random.Generator) -> float:
-    """The uniform level that latents and noise give together."""
+def _score(rule: Rule, latents: Latents, rng: np.random.Generator) -> float:
+    """The standard normal score that latents and noise give together."""
     rest = (1 - sum(weight**2 for weight in rule.load.values())) ** 0.5
-    score = sum(weight * latents[name] for name, weight in rule.load.items()) + rest * rng.standard_normal()
-    return float(ndtr(score))
+    return float(sum(weight * latents[name] for name, weight in rule.load.items()) + rest * rng.standard_normal())
 
 
-def _quantile(rule: Rule, at: float) -> float:
+def _quantile(rule: Rule, score: float) -> float:
     if rule.normal:
-        return float(norm.ppf(at, *rule.normal))
+        return rule.normal[0] + rule.normal[1] * score
     if rule.lognormal:
-        return float(lognorm.ppf(at, rule.lognormal[1], scale=rule.lognormal[0]))
+        return rule.lognormal[0] * math.exp(rule.lognormal[1] * score)
     low, high = rule.uniform or (0, 1)
-    return low + (high - low) * at
+    return low + (high - low) * _phi(score)
 
 
-def _choice(weights: dict[str, float], at: float) -> str:
+def _phi(score: float) -> float:
+    """The standard normal distribution function."""
+    return (1 + math.erf(score / math.sqrt(2))) / 2
+
+
+def _choice(weights: dict[str, float], score: float) -> str:
     codes = list(weights)
     steps = list(itertools.accumulate(weights.values()))
-    return codes[min(bisect.bisect(steps, at * steps[-1]), len(codes) - 1)]
+    return codes[min(bisect.bisect(steps, _phi(score) * steps[-1]), len(codes) - 1)]
 
 
 def rounded(value: float, item: Item, clip: tuple[float, float] | None = None) -> float | int:
