@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from analytics.radiomics import filters
 from analytics.radiomics.digests import engine_version, feature_key, image_digest, mask_digest
+from analytics.radiomics.mesh import Shape
 from analytics.radiomics.reasons import NotExtractable
 from analytics.radiomics.regions import Box, check_extent, check_image, grid_shift, image_like, region_of
 from analytics.radiomics.settings import Filters, Parameters
@@ -243,7 +244,7 @@ def _shape_values(region: Measured) -> Iterator[tuple[str, Any]]:
     started = time.perf_counter()
     inside = region.whole[Box.around(region.whole).slices]
     mask = image_like(inside.astype(np.uint32), region.image)
-    found = shape.RadiomicsShape(mask, mask, label=1).execute()
+    found = Shape(mask, mask, label=1).execute()
     region.seconds += time.perf_counter() - started
     return ((f"shape_{feature}", value) for feature, value in found.items())
 
