@@ -195,7 +195,7 @@ def _postgres(data: Path, passwords: dict[str, str], durable: bool) -> Iterator[
     port = _free_port()
     settings = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": "", "timezone": "UTC"}
     if not durable:
-        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        settings |= {"autovacuum": "off", "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     options = [part for item in settings.items() for part in ("-c", "=".join(item))]
     log = data.parent / "postgres.log"
     with child([POSTGRES_BIN_PATH / "postgres", "-D", data, *options], log, signal.SIGINT, user) as process:

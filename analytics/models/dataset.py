@@ -27,7 +27,7 @@ class StudyRules(models.Model):
     objects = Scoped.as_manager()
 
     class Meta:
-        ordering = ["study", "-pk"]
+        ordering = ["study_id", "-pk"]
         triggers = audit.append_only()
 
     def __str__(self) -> str:

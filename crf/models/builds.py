@@ -34,7 +34,7 @@ class StudyBuild(models.Model):
     objects = BuildManager.from_queryset(Scoped)()
 
     class Meta:
-        ordering = ["study", "-pk"]
+        ordering = ["study_id", "-pk"]
         constraints = [models.UniqueConstraint(name="build_version_is_unique_in_study", fields=["study", "version"])]
         triggers = audit.append_only()
 

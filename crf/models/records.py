@@ -101,7 +101,7 @@ class Record(audit.Audited):
     objects = RecordQuerySet.as_manager()
 
     class Meta:
-        ordering = ["subject", "visit", "form", "repeat"]
+        ordering = ["subject_id", "visit_id", "form", "repeat"]
         verbose_name = _("record")
         constraints = [models.UniqueConstraint(name="record_exists_once", fields=["visit", "form", "repeat"])]
         triggers = [

@@ -55,7 +55,7 @@ class Series(audit.Audited):
     objects = ScopedAudited.as_manager()
 
     class Meta:
-        ordering = ["study", "acquired_on", "study_instance_uid", "series_instance_uid", "volume_number"]
+        ordering = ["study_id", "acquired_on", "study_instance_uid", "series_instance_uid", "volume_number"]
         verbose_name = _("series")
         verbose_name_plural = _("series")
         constraints = [
@@ -145,7 +145,7 @@ class Segmentation(audit.Audited):
     objects = SegmentationQuerySet.as_manager()
 
     class Meta:
-        ordering = ["series", "roi", "reader", "round", "pk"]
+        ordering = ["series_id", "roi", "reader_id", "round", "pk"]
         verbose_name = _("segmentation")
         constraints = [
             models.UniqueConstraint(

@@ -75,7 +75,7 @@ class Site(Named, audit.Audited):
     objects = ScopedAudited.as_manager()
 
     class Meta:
-        ordering = ["study", "code"]
+        ordering = ["study_id", "code"]
         verbose_name = _("site")
         constraints = [models.UniqueConstraint(name="site_code_is_unique_in_study", fields=["study", "code"])]
         triggers = audit.never_deleted()
@@ -94,7 +94,7 @@ class Group(Named, audit.Audited):
     objects = ScopedAudited.as_manager()
 
     class Meta:
-        ordering = ["study", "code"]
+        ordering = ["study_id", "code"]
         verbose_name = _("group")
         constraints = [models.UniqueConstraint(name="group_code_is_unique_in_study", fields=["study", "code"])]
         triggers = audit.never_deleted()

@@ -33,7 +33,7 @@ class Subject(audit.Audited):
     objects = ScopedAudited.as_manager()
 
     class Meta:
-        ordering = ["study", "number"]
+        ordering = ["study_id", "number"]
         verbose_name = _("subject")
         constraints = [
             models.UniqueConstraint(name="subject_number_is_unique_in_study", fields=["study", "number"]),
@@ -89,7 +89,7 @@ class Visit(audit.Audited):
     objects = ScopedAudited.as_manager()
 
     class Meta:
-        ordering = ["subject", "target_on", "event", "repeat"]
+        ordering = ["subject_id", "target_on", "event", "repeat"]
         verbose_name = _("visit")
         constraints = [
             models.UniqueConstraint(name="visit_happens_once", fields=["subject", "event", "repeat"]),

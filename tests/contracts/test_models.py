@@ -62,3 +62,11 @@ def test_every_trigger_of_the_models_is_in_the_database():
     for model in OURS:
         for trigger in getattr(model._meta, "triggers", []):
             assert (model._meta.db_table, f"pgtrigger_{trigger.name}") in present, (model, trigger.name)
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda model: model._meta.label)
+def test_the_default_order_joins_no_other_table(model):
+    """`ordering = ["subject"]` drags in the subject's own ordering, and its study's: five joins for every read."""
+    names = [name.lstrip("-") for name in model._meta.ordering if isinstance(name, str) and name.lstrip("-") != "pk"]
+    joined = [name for name in names if model._meta.get_field(name).is_relation and not name.endswith("_id")]
+    assert not joined, f"{model._meta.label}: write {joined[0]}_id"
