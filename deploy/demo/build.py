@@ -112,7 +112,7 @@ def _night(bar: Bar) -> None:
     if complete():
         return
     before = Job.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-    with processes.running("worker", "beat") as started:
+    with processes.running("worker") as started:
         nightly.delay()
         deadline = time.monotonic() + NIGHT_SECONDS
         while not _night_is_over(before):

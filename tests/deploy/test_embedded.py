@@ -16,9 +16,10 @@ from deploy import embedded
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from deploy import embedded
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
 with embedded.running(Path(sys.argv[1]), durable=False) as servers:
     print(servers.database_url("lobule_app"), flush=True)
     time.sleep(120)
