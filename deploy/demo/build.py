@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import TypeVar
 
 from django.core.management import call_command
 
@@ -23,6 +24,8 @@ from registry.services import people
 ACCOUNTS = embedded.VAR / "demo/accounts.json"
 DATASET = "primary"
 NIGHT_SECONDS = 3600
+GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, keep neighbours far apart in any list
+T = TypeVar("T")
 # Why the PI locks although these are open: what real studies also have on the day of a lock. Nothing else may be open.
 EXCEPTIONS = {
     "missing_form": "SYNTHETIC: visits missed by subjects who had died, progressed or were lost to follow-up",
@@ -50,13 +53,19 @@ def everything(*, size: Size, bar: Bar, workers: int) -> None:
         enrolled = pool.each(executor, [(entry.enrol_site, site) for site in sites], bar.step)
         subjects = [(site[0], one) for site, ones in zip(sites, enrolled, strict=True) for one in ones]
         bar.start("records and images", len(subjects))
-        pool.each(executor, [(entry.enter_subject, subject) for subject in subjects], bar.step)
+        pool.each(executor, [(entry.enter_subject, subject) for subject in mixed(subjects)], bar.step)
     bar.start("dataset locks", len(entry.FOLDERS))
     for study in studies():
         _lock(study)
         bar.step()
     _night(bar)
     bar.finish()
+
+
+def mixed(subjects: list[T]) -> list[T]:
+    """The same subjects, sites and studies mixed: an intake waits for another one of its site."""
+    order = sorted(range(len(subjects)), key=lambda place: place * GOLDEN % 1)
+    return [subjects[place] for place in order]
 
 
 def studies() -> list[Study]:
