@@ -172,7 +172,7 @@ WHITENOISE_USE_FINDERS = True
 STORAGES = {
     "default": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"location": text("STORAGE_FOLDER", str(ROOT / "var" / "storage"))},
+        "OPTIONS": {"location": text("STORAGE_FOLDER", str(Path(text("LOBULE_VAR", str(ROOT / "var"))) / "storage"))},
     },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }

@@ -22,9 +22,19 @@ def volume(series: Series) -> sitk.Image:
 
     The bytes are checked against their hash first: raises blobs.Damaged.
     """
+    _refuse_unusable(series)
+    return geometry.with_geometry(sitk.GetImageFromArray(_voxels(series)), series.geometry)
+
+
+def grid(series: Series) -> sitk.Image:
+    """An empty image on the grid of `series`, which masks are laid on. Raises Refused where it is no usable volume."""
+    _refuse_unusable(series)
+    return geometry.with_geometry(sitk.Image(series.geometry["size"], sitk.sitkUInt8), series.geometry)
+
+
+def _refuse_unusable(series: Series) -> None:
     if not series.is_usable or not series.geometry:
         raise Refused.because(_problem(series))
-    return geometry.with_geometry(sitk.GetImageFromArray(_voxels(series)), series.geometry)
 
 
 def _voxels(series: Series) -> np.ndarray[Any, Any]:

@@ -21,7 +21,7 @@ from django.db import models, transaction
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
-SOURCES = ("web", "api", "import", "migration", "derived", "command", "demo", "job")
+SOURCES = ("web", "api", "import", "migration", "derived", "dicom", "command", "demo", "job")
 
 
 class UnattributedWrite(Exception):

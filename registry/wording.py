@@ -46,6 +46,7 @@ SOURCES = {
     "import": _("by import"),
     "migration": _("by migration to a new build"),
     "derived": _("derived"),
+    "dicom": _("from DICOM headers"),
     "command": _("on the command line"),
     "demo": _("by the demo"),
     "job": _("by a job"),

@@ -1,5 +1,6 @@
 """Content hashes: a feature set computed from the same content is never computed again."""
 
+import functools
 import hashlib
 import struct
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from analytics.radiomics.settings import Parameters
 LAYER = 1  # our layer over PyRadiomics; raise it whenever a value changes
 
 
+@functools.cache
 def engine_version() -> str:
     """Engine and libraries that decide the digits of a value."""
     libraries = ("pyradiomics-bhklab", "numpy", "SimpleITK", "PyWavelets")

@@ -77,6 +77,22 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$"), Afte
 Oid = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,39}$")]
 Code = Annotated[str, StringConstraints(pattern=r"^[^\s{}][^{}]{0,63}$", strip_whitespace=True)]
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True)]
+# What a series' headers can answer: DICOM keywords (PS3.6), and the sequences that intake recognised.
+DICOM_FACTS = (
+    "AcquisitionDate",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "MagneticFieldStrength",
+    "KVP",
+    "SliceThickness",
+    "RepetitionTime",
+    "EchoTime",
+    "InversionTime",
+    "FlipAngle",
+    "DiffusionBValue",
+    "sequences",
+)
+DicomSource = Annotated[str, StringConstraints(pattern=rf"^([A-Z][A-Z0-9_]*\.)?({'|'.join(DICOM_FACTS)})$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$")]
 
 
@@ -137,6 +153,7 @@ class Item(Part):
     value_type: ValueType | None = None
     max_length: int | None = Field(default=None, ge=1, le=20000)
     cdisc: str | None = None
+    dicom: DicomSource | None = Field(default=None, description="[SEQUENCE.]Keyword that fills the item")
     role: Literal["identifier", "predictor", "outcome", "time", "none"] = "none"
     blinded: bool = False
     origin: Origin | None = None
@@ -150,6 +167,12 @@ class Item(Part):
     def is_entered(self) -> bool:
         """True where a person answers; labels and derived items are not entered."""
         return self.type not in ("derived", "label")
+
+    @property
+    def dicom_source(self) -> tuple[str, str]:
+        """Sequence (empty: any) and DICOM keyword of `dicom`; both empty where it has none."""
+        sequence, _, keyword = (self.dicom or "").rpartition(".")
+        return sequence, keyword
 
 
 class Section(Part):

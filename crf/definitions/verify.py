@@ -11,6 +11,14 @@ from .order import Cycle, dependency_order
 from .rehearse import misfit
 
 ENROLMENT = "enrolment"
+NUMERIC_OR_CHOICE = (*NUMERIC, "choice", "text")
+DICOM_TYPES = {
+    "AcquisitionDate": ("date",),
+    "Manufacturer": ("choice", "text"),
+    "ManufacturerModelName": ("choice", "text"),
+    "DiffusionBValue": ("text",),
+    "sequences": ("choices",),
+}
 
 
 def verify(study: StudyDefinition) -> list[Fault]:
@@ -117,7 +125,7 @@ def _codelists(study: StudyDefinition) -> Iterator[Fault]:
 
 def _form(study: StudyDefinition, form: Form, at: Place) -> Iterator[Fault]:
     for item, place in places(form, at):
-        for key, zh, en, remedy_zh, remedy_en in _item(study, item):
+        for key, zh, en, remedy_zh, remedy_en in [*_item(study, item), *_dicom(study, form, item)]:
             yield Fault((*place, key), f"{form.oid}.{item.name}", zh, en, remedy_zh, remedy_en)
     for index, check in enumerate(form.checks):
         for inner, name in enumerate(check.items):
@@ -168,6 +176,32 @@ def _item(study: StudyDefinition, item: Item) -> Iterator[Trouble]:
     if item.max_length is not None and kind != "text":
         yield "max_length", "只有 text 有长度", "only text has max_length", "删除 max_length", "remove it"
     yield from _ranges(item, kind)
+
+
+def _dicom(study: StudyDefinition, form: Form, item: Item) -> Iterator[Trouble]:
+    if not item.dicom:
+        return
+    imaging = study.imaging
+    event = next((event for event in study.events if imaging and event.oid == imaging.event), None)
+    if imaging is None or event is None or form.oid not in event.forms or form.repeating:
+        yield (
+            "dicom",
+            "只有影像访视(study.yaml 的 imaging.event)中不重复的表单可由 DICOM 填写",
+            "only a form that does not repeat, in the event of the images (imaging.event), is filled from DICOM",
+            "移到该访视或删除 dicom",
+            "move the form to that event, or remove dicom",
+        )
+        return
+    if not item.is_entered:
+        yield "dicom", "该类条目不能由 DICOM 填写", "such an item is not filled in", "删除 dicom", "remove dicom"
+    sequence, keyword = item.dicom_source
+    known = [one.code for one in imaging.sequences]
+    if sequence and sequence not in known:
+        zh, en = f"没有序列“{sequence}”", f"there is no sequence {sequence!r}"
+        yield "dicom", zh, en, f"可用:{', '.join(known)}", f"there are: {', '.join(known)}"
+    if item.type not in DICOM_TYPES.get(keyword, NUMERIC_OR_CHOICE):
+        types = ", ".join(DICOM_TYPES.get(keyword, NUMERIC_OR_CHOICE))
+        yield "dicom", f"{keyword} 不能填入 {item.type}", f"{keyword} does not fit {item.type}", types, types
 
 
 def _ranges(item: Item, kind: str) -> Iterator[Trouble]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import TypeVar
@@ -54,11 +56,14 @@ def everything(*, size: Size, bar: Bar, workers: int) -> None:
         subjects = [(site[0], one) for site, ones in zip(sites, enrolled, strict=True) for one in ones]
         bar.start("records and images", len(subjects))
         pool.each(executor, [(entry.enter_subject, subject) for subject in mixed(subjects)], bar.step)
-    bar.start("dataset locks", len(entry.FOLDERS))
-    for study in studies():
-        _lock(study)
-        bar.step()
-    _night(bar)
+    with contextlib.ExitStack() as stack:
+        # The worker starts while the PI locks; where nothing is left to do, none starts.
+        started = {} if complete() else stack.enter_context(processes.running("worker"))
+        bar.start("dataset locks", len(entry.FOLDERS))
+        for study in studies():
+            _lock(study)
+            bar.step()
+        _night(bar, started)
     bar.finish()
 
 
@@ -73,10 +78,11 @@ def studies() -> list[Study]:
 
 
 def complete() -> bool:
-    """Whether every dataset has an evaluation for each of its plans: then there is nothing left to do."""
-    return all(
+    """Whether every study has its dataset, with an evaluation for each plan: then there is nothing left to do."""
+    locked = list(Dataset.objects.filter(study__code__in=entry.FOLDERS, name=DATASET))
+    return len(locked) == len(entry.FOLDERS) and all(
         Evaluation.objects.filter(dataset=dataset, plan=plan.code).exists()
-        for dataset in Dataset.objects.filter(study__code__in=entry.FOLDERS, name=DATASET)
+        for dataset in locked
         for plan in plans.plans(dataset.rules)
     )
 
@@ -114,22 +120,21 @@ def _lock(study: Study) -> None:
     datasets.lock(study=study, name=DATASET, password=password, exceptions=exceptions, by=by)
 
 
-def _night(bar: Bar) -> None:
+def _night(bar: Bar, started: dict[str, subprocess.Popen[bytes]]) -> None:
     """The nightly job on real workers, waited for; not again when it has nothing to do."""
     masks = Segmentation.objects.current().filter(series__study__in=studies()).count()
     bar.start("nightly job", masks)
     if complete():
         return
     before = Job.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-    with processes.running("worker") as started:
-        nightly.delay()
-        deadline = time.monotonic() + NIGHT_SECONDS
-        while not _night_is_over(before):
-            processes.check(started)
-            if time.monotonic() > deadline:
-                raise NightFailed(f"The nightly job is not done after {NIGHT_SECONDS} s; see var/log/worker.log.")
-            bar.to(FeatureSet.objects.count())
-            time.sleep(0.5)
+    nightly.delay()
+    deadline = time.monotonic() + NIGHT_SECONDS
+    while not _night_is_over(before):
+        processes.check(started)
+        if time.monotonic() > deadline:
+            raise NightFailed(f"The nightly job is not done after {NIGHT_SECONDS} s; see var/log/worker.log.")
+        bar.to(FeatureSet.objects.count())
+        time.sleep(0.5)
 
 
 def _night_is_over(before: int) -> bool:

@@ -55,10 +55,10 @@ def enrol_site(code: str, site: str, size: Size) -> list[SyntheticSubject]:
 def enter_subject(code: str, one: SyntheticSubject) -> None:
     """Records, images and masks of one subject."""
     subject = enrol(Study.objects.get(code=code), one)
-    enter(subject, one)
     imaging = plan(code).definition.imaging
     assert imaging
     upload(subject, one, imaging.modality)
+    enter(subject, one)
 
 
 def enrol(study: Study, one: SyntheticSubject) -> Subject:
@@ -76,17 +76,34 @@ def enrol(study: Study, one: SyntheticSubject) -> Subject:
 
 
 def enter(subject: Subject, one: SyntheticSubject) -> int:
-    """Enter the pages that are not there yet, as the site's coordinator; returns how many were written."""
+    """Enter the pages that are not there yet, as the site's coordinator; returns how many were written.
+
+    A page that images began is completed: what DICOM headers answered is not typed again.
+    """
     by = accounts.coordinator(subject.site)
-    present = set(Record.objects.filter(subject=subject).values_list("visit__event", "visit__repeat", "form", "repeat"))
+    begun: dict[tuple[str, int, str, int], set[str]] = {}
+    present = set[tuple[str, int, str, int]]()
+    for record in Record.objects.filter(subject=subject).select_related("visit"):
+        place = (record.visit.event, record.visit.repeat, record.form, record.repeat)
+        if record.status == Record.Status.IN_PROGRESS:
+            begun[place] = set(record.data)
+        else:
+            present.add(place)
     planned = {(visit.event, visit.repeat): visit for visit in subject.visits.all()}
     written = 0
     for page in one.pages:
-        if (page.event, page.visit, page.form, page.repeat) in present:
+        place = (page.event, page.visit, page.form, page.repeat)
+        if place in present:
             continue
         visit = _visit(subject, planned, page.event, page.visit, page.on, by)
         records.save(
-            subject=subject, visit=visit, form=page.form, repeat=page.repeat, data=page.values, complete=True, by=by
+            subject=subject,
+            visit=visit,
+            form=page.form,
+            repeat=page.repeat,
+            data={name: value for name, value in page.values.items() if name not in begun.get(place, ())},
+            complete=True,
+            by=by,
         )
         written += 1
     return written

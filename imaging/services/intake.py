@@ -20,7 +20,7 @@ from imaging.dicom.deidentify import Pseudonyms
 from imaging.dicom.guard import MAX_BYTES
 from imaging.dicom.reasons import Reason, Refused, reason
 from imaging.models import Instance, Intake, Quarantined, blobs
-from imaging.services import indexing
+from imaging.services import acquisition, indexing
 from registry import audit
 from registry.jobs import Progress
 from registry.models import Site, Study, Subject, User
@@ -187,19 +187,23 @@ def _quarantine(delivery: _Delivery, number: int, passed: gate.Passed, sha256: s
 
 def _index(delivery: _Delivery, by: User) -> None:
     intake = delivery.intake
+    subjects: set[Subject] = set()
     for series_uid, patient_id in delivery.patients.items():
         subject = delivery.subject or identities.match(
             study=intake.study, site=intake.site, hospital_number=patient_id, by=by
         )
-        indexing.index(
+        rows = indexing.index(
             study=intake.study,
             site=intake.site,
             series_uid=series_uid,
             subject=subject,
             patient_key=delivery.patient_key(patient_id),
         )
+        subjects |= {row.subject for row in rows if row.subject}
     for study_uid in delivery.examinations:
         indexing.name_kinds(study=intake.study, study_uid=study_uid)
+    for subject in sorted(subjects, key=lambda one: one.pk):
+        acquisition.fill(subject=subject, by=by)
 
 
 def _finish(delivery: _Delivery) -> None:

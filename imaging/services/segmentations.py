@@ -73,7 +73,7 @@ def _read(series: Series, file: bytes | Path, label: int | None) -> segmentation
     content = file if isinstance(file, bytes) else file.read_bytes()
     if len(content) > MAX_BYTES:
         raise Refused("too_large", size=len(content), limit=MAX_BYTES)
-    reference = selectors.volume(series)
+    reference = selectors.grid(series)
     return segmentation.read(content, reference, label=label, series_uids=_names(series, content))
 
 

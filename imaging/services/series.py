@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from imaging.models import Series
+from imaging.services import acquisition
 from registry import audit
 from registry.models import Subject, User
 from registry.permissions import Permission, authorise
@@ -35,4 +36,5 @@ def match(*, series: Series, subject: Subject, reason: str = "", by: User) -> li
         if moved:
             details = {"series": [one.pk for one in moved], "before": sorted(before)}
             audit.event(kind="image.match", subject=subject, details=details)
+            acquisition.fill(subject=subject, by=by)
     return examination
