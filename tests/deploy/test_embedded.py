@@ -1,5 +1,6 @@
 """The embedded servers stop with whoever started them, and start again after anything."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -81,6 +82,53 @@ def test_a_second_program_uses_the_servers_of_the_first(program, folder):
     with embedded.running(folder) as servers:
         assert servers.database_url("lobule_app") == address
     assert answers(address)
+
+
+@pytest.mark.parametrize("lock", ["", "{pid}\n{data}\n"], ids=["empty", "of another process by now"])
+def test_a_lock_that_a_power_cut_left_is_cleared(folder, lock):
+    with embedded.running(folder, durable=False):
+        pass
+    data = folder / "postgres"
+    # PostgreSQL looks whether a process of its own account has the number.
+    other = subprocess.Popen(["sleep", "60"], user=embedded._postgres_user(folder), cwd="/")
+    try:
+        (data / "postmaster.pid").write_text(lock.format(pid=other.pid, data=data))
+        with embedded.running(folder, durable=False) as servers:
+            assert answers(servers.database_url("lobule_app"))
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_program_that_holds_the_lock_without_servers_is_named(folder, monkeypatch):
+    monkeypatch.setattr(embedded, "START_SECONDS", 0.3)
+    with (folder / "lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(embedded.ServersUnavailable, match="stop it first"), embedded.running(folder):
+            pass
+
+
+def test_a_database_left_without_its_roles_gets_them(folder):
+    with embedded.running(folder, durable=False) as servers:
+        url = servers.database_url("postgres", "postgres")
+        with psycopg.connect(url, autocommit=True) as connection:
+            for statement in ("DROP DATABASE lobule", "DROP ROLE lobule_app", "DROP ROLE lobule_owner"):
+                connection.execute(statement)
+            connection.execute("CREATE DATABASE lobule")
+    with embedded.running(folder, durable=False) as servers:
+        assert answers(servers.database_url("lobule_app"))
+        with psycopg.connect(servers.database_url("lobule_owner")) as connection:
+            connection.execute("CREATE TABLE owned ()")
+
+
+@pytest.mark.parametrize(("variable", "made"), [("DATABASE_URL", False), ("UNRELATED", True)])
+def test_secrets_are_made_for_the_embedded_servers_only(tmp_path, variable, made):
+    program = "from deploy import embedded\nwith embedded.environment(['manage.py', 'survival']): pass"
+    variables = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "SECRET_KEY")}
+    variables |= {"LOBULE_VAR": str(tmp_path), variable: "postgresql://real/lobule"}
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=variables, check=True)
+    assert (tmp_path / "secrets.json").exists() == made
 
 
 def test_an_initdb_killed_half_way_is_made_again(folder):
