@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy import embedded
 from registry.models import Site, Study, User
 from registry.permissions import Role
 from registry.services import people
@@ -48,8 +48,7 @@ def passwords(path: Path) -> dict[str, str]:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         made = {account.username: secrets.token_urlsafe(PASSWORD_BYTES) for account in CAST}
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(made, file, indent=1)
+        embedded.write_private(path, json.dumps(made, indent=1))
     found: dict[str, str] = json.loads(path.read_text())
     return found
 
