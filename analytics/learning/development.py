@@ -90,7 +90,7 @@ class Learner:
             scores, unseen = search(pipeline, grid, cohort, folds, self.seed)
             best = int(np.argmax(scores))
             pipeline = clone(pipeline).set_params(**grid[best], **pipelines.FINAL)
-            pipeline.fit(cohort.frame, cohort.outcome)
+            pipelines.settle(pipeline.fit(cohort.frame, cohort.outcome)[-1], cohort.outcome)
         development = per_subject(cohort, expit(unseen[best]))
         value, rule = self._cut(development)
         return FrozenModel(
@@ -107,6 +107,8 @@ class Learner:
 
     def _cut(self, development: pd.DataFrame) -> tuple[float, str]:
         outcome, probability = development["outcome"].to_numpy(), development["probability"].to_numpy()
+        if np.ptp(probability) == 0:
+            return float(probability[0]), "constant"
         if self.threshold.rule == "sensitivity":
             found = threshold_at_sensitivity(outcome, probability, self.threshold.value or 0.0)
         else:
@@ -153,7 +155,8 @@ class _Prepared:
                 self._done[key] = (fresh.fit_transform(train, self._outcome), fresh.transform(test))
             train, test = self._done[key]
         name, model = self._pipeline.steps[-1]
-        return clone(model).set_params(**_own(name, choice)).fit(train, self._outcome).decision_function(test)
+        fitted = clone(model).set_params(**_own(name, choice)).fit(train, self._outcome)
+        return pipelines.settle(fitted, self._outcome).decision_function(test)
 
 
 def _own(step: str, choice: dict[str, Any]) -> dict[str, Any]:

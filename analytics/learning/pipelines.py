@@ -3,7 +3,9 @@
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy.special import logit
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -46,6 +48,16 @@ def grid(columns: int, settings: PipelineSettings) -> list[dict[str, Any]]:
     if settings.select == "lasso":
         choices = [{"select__C": c} for c in sorted(settings.lasso)]
     return [choice | model for choice, model in product(choices, models)]
+
+
+def settle(model: LogisticRegression, outcome: np.ndarray) -> LogisticRegression:
+    """The fitted model; where the penalty left no coefficient, its intercept is the log-odds of the outcome.
+
+    saga judges by the coefficients whether it has arrived: with none of them it stops with the intercept on its way.
+    """
+    if not model.coef_.any():
+        model.intercept_ = np.array([logit(outcome.mean())])
+    return model
 
 
 def coefficients(pipeline: Pipeline) -> dict[str, float]:

@@ -149,6 +149,17 @@ def test_perfect_separation_ends_with_a_model(learner):
     assert auc(found["outcome"], found["probability"]).value == 1.0
 
 
+def test_without_signal_everybody_is_predicted_the_share_with_the_outcome():
+    settings = PipelineSettings(select="none", penalty=(0.001,), l1_ratio=(1.0,))
+    noise = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 5))).add_prefix("x")
+    people = cohort(noise, pd.Series(np.tile([0, 1, 0], 20)))
+    model = Learner(settings, ThresholdRule(), inner=4, seed=1).develop(people)
+    assert not model.coefficients()
+    assert model.probabilities(people.frame) == pytest.approx(1 / 3, abs=1e-12)
+    assert model.development["probability"].to_numpy() == pytest.approx(1 / 3, abs=1e-12)
+    assert model.threshold == pytest.approx(1 / 3, abs=1e-12)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
