@@ -1,6 +1,7 @@
 """Selection steps of the pipeline; each learns from the rows it is fitted on and nothing else."""
 
 import warnings
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,7 @@ from sklearn.feature_selection import SelectorMixin, f_classif
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-
-class NothingVaries(ValueError):
-    """No predictor of the set differs between the development subjects."""
+from analytics.learning.cohort import BadCohort
 
 
 class _Selector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
@@ -25,8 +24,9 @@ class _Selector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         self.support_ = self._support(values, None if y is None else np.asarray(y))
         return self
 
+    @abstractmethod
     def _support(self, values: np.ndarray, outcome: np.ndarray | None) -> np.ndarray:
-        raise NotImplementedError
+        """Which columns stay, one truth value each."""
 
     def _get_support_mask(self) -> np.ndarray:
         check_is_fitted(self)
@@ -34,12 +34,12 @@ class _Selector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class VarianceFilter(_Selector):
-    """Drops what is constant."""
+    """Drops what is constant; raises BadCohort where nothing else is left."""
 
     def _support(self, values: np.ndarray, outcome: np.ndarray | None) -> np.ndarray:
         varies = np.ptp(values, axis=0) > 1e-12 * np.maximum(1.0, np.abs(values).max(axis=0))
         if not varies.any():
-            raise NothingVaries("no predictor of this set varies among the development subjects; check the dataset")
+            raise BadCohort("no predictor of this set varies among the development subjects; check the dataset")
         return varies
 
 
