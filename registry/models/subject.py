@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -106,3 +109,9 @@ class Visit(audit.Audited):
     @property
     def study_id(self) -> int:
         return self.subject.study_id
+
+    @classmethod
+    def audit_place(cls, row: Any, get: Callable[[type[models.Model], Any], Any]) -> audit.Place:
+        subject = get(Subject, row.subject_id)
+        event = f"{row.event}/{row.repeat}" if row.repeat > 1 else row.event
+        return audit.Place(get(Site, subject.site_id), subject, event, "visit")

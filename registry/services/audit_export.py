@@ -168,12 +168,18 @@ class Places:
         own = getattr(self.model, "audit_place", None)
         if own is not None:
             return own(row, self.get)
-        subject = self.get(Subject, getattr(row, "subject_id", None) or self._own(row, Subject))
-        site_id = subject.site_id if subject else getattr(row, "site_id", None) or self._own(row, Site)
+        model, holder = self._holder(row)
+        subject = self.get(Subject, holder.id if model is Subject else getattr(holder, "subject_id", None))
+        site_id = subject.site_id if subject else holder.id if model is Site else getattr(holder, "site_id", None)
         return audit.Place(site=self.get(Site, site_id), subject=subject, form=self.model._meta.model_name or "")
 
-    def _own(self, row: Any, model: type[models.Model]) -> int | None:
-        return getattr(row, "id", None) if self.model is model else None
+    def _holder(self, row: Any) -> tuple[Any, Any]:
+        """The row that knows subject and site: itself, or the one that SITE_PATH leads through (a mask's series)."""
+        first, further, _rest = (getattr(self.model, "SITE_PATH", None) or "").partition("__")
+        if not further:
+            return self.model, row
+        related: Any = self.model._meta.get_field(first).related_model
+        return related, self.get(related, getattr(row, f"{first}_id"))
 
     def get(self, model: type[models.Model], key: Any) -> Any:
         """A related row, read once per export."""
@@ -186,7 +192,7 @@ class Places:
 
 def _secret(name: str) -> bool:
     """Ciphertexts and keyed hashes say nothing to a reader and must not travel."""
-    return name.endswith(("_encrypted", "_hash"))
+    return name.endswith(("_encrypted", "_hash")) or name == "patient_key"
 
 
 def _visible_sites(by: User, study: Study) -> frozenset[int] | None:

@@ -1,14 +1,17 @@
 """The exported trail tells every change, to whom it may be told."""
 
 import csv
+import datetime as dt
 import io
 import json
 
 import pytest
 from django.core.exceptions import PermissionDenied
 
-from registry.services import audit_export
-from tests.study import enrol, enter
+from imaging.models import Segmentation, Series
+from registry import audit
+from registry.services import audit_export, visits
+from tests.study import enrol, enter, person
 
 pytestmark = pytest.mark.django_db
 
@@ -37,13 +40,30 @@ def test_a_change_is_one_line_with_old_new_who_role_where_and_why(study, cast, s
     assert line["at"].endswith("Z")
 
 
+def test_a_change_of_the_calendar_names_its_visit(study, cast, coordinator, subject):
+    visits.occurred(visit=subject.visits.get(event="MONTH1"), on=dt.date(2026, 4, 3), by=coordinator)
+    [line] = [one for one in exported(study, cast["monitor"]) if one["item"] == "occurred_on"]
+    assert (line["site"], line["subject"], line["event"], line["form"]) == ("01", "01-0001", "MONTH1", "visit")
+
+
+def test_what_a_reader_drew_belongs_to_the_subject_and_site_of_the_series(study, site, cast, coordinator, subject):
+    with audit.change(by=coordinator):
+        series = Series(study=study, site=site, subject=subject, volume_number=1)
+        series.save()
+        Segmentation(series=series, reader=cast["reader"], roi="tumour", voxels=1, volume_ml=0.1).save()
+    drawn = [one for one in exported(study, cast["monitor"]) if one["form"] == "segmentation"]
+    assert drawn and {(one["site"], one["subject"]) for one in drawn} == {("01", "01-0001")}
+
+
 def test_the_trail_is_in_time_order_and_counts_creation(study, cast, subject):
     lines = exported(study, cast["monitor"])
     assert [one["at"] for one in lines] == sorted(one["at"] for one in lines)
     assert {"create", "change", "build.publish", "membership.grant"} <= {one["action"] for one in lines}
 
 
-def test_no_identity_leaves_with_the_trail(study, cast, subject):
+def test_no_identity_leaves_with_the_trail(study, site, cast, coordinator, subject):
+    with audit.change(by=coordinator):
+        Series(study=study, site=site, subject=subject, volume_number=1, patient_key="keyed hash").save()
     text = json.dumps(exported(study, cast["monitor"]), ensure_ascii=False)
     assert "Li Lei" not in text and "H-1001" not in text and "hash" not in text
 
@@ -55,8 +75,6 @@ def test_the_export_is_itself_in_the_trail(study, cast, subject):
 
 
 def test_a_monitor_of_another_site_sees_nothing_of_this_one(study, other_site, subject):
-    from tests.study import person
-
     monitor = person("monitor2", study=study, role="monitor", site=other_site)
     assert not [one for one in exported(study, monitor) if one["site"] == "01" or one["subject"]]
 
