@@ -85,13 +85,14 @@ def save(
         definition = definition_of_build(build_id)
         entry = _read(subject, visit, form, data, record, definition, records, language)
         values = _kept(entry)
-        status = _status(record, complete, values)
         _refuse_incomplete(entry, complete, language)
         merged = {**(record.comments if record else {}), **(comments or {})}
         merged = {item: text for item, text in merged.items() if text}
-        if record and (record.data, record.comments, record.status) == (values, merged, status):
+        is_same = record is not None and (record.data, record.comments) == (values, merged)
+        status = _status(record, entry.state, is_same=is_same, complete=complete)
+        if record and is_same and record.status == status:
             return SaveResult(record, entry.state, changed=False)
-        _ask_reason(record, values, reason)
+        _ask_reason(record, values, merged, reason)
         record = record or Record(subject=subject, visit=visit, form=form, repeat=repeat, build_id=build_id)
         record.data, record.comments, record.status = values, merged, status
         record.save()
@@ -196,14 +197,17 @@ def _kept(entry: Entry) -> dict[str, Any]:
     return {name: value for name, value in entry.state.values.items() if value is not None and name in visible}
 
 
-def _status(record: Record | None, complete: bool, values: dict[str, Any]) -> str:
-    """A change after completion, verification or signature voids the later states and says so in the trail."""
-    if complete:
-        unchanged = record is not None and record.data == values
-        return record.status if unchanged and _is_past_entry(record) else Record.Status.COMPLETE  # type: ignore[union-attr]
-    if record and record.data == values:
+def _status(record: Record | None, state: FormState, *, is_same: bool, complete: bool) -> str:
+    """A change after completion, verification or signature voids the later states and says so in the trail.
+
+    A complete record that gets a gap or a hard finding is in progress again.
+    """
+    was_complete = record is not None and _is_past_entry(record)
+    if record and is_same and (was_complete or not complete):
         return record.status
-    return Record.Status.COMPLETE if record and _is_past_entry(record) else Record.Status.IN_PROGRESS
+    if (complete or was_complete) and not any(finding.blocks_completion for finding in state.findings):
+        return Record.Status.COMPLETE
+    return Record.Status.IN_PROGRESS
 
 
 def _is_past_entry(record: Record) -> bool:
@@ -219,14 +223,16 @@ def _refuse_incomplete(entry: Entry, complete: bool, language: str) -> None:
         raise RecordRefused([(f.item, f.message.of(language)) for f in [*hard, *open_items]], entry)
 
 
-def _ask_reason(record: Record | None, values: dict[str, Any], reason: str) -> None:
+def _ask_reason(record: Record | None, values: dict[str, Any], comments: dict[str, str], reason: str) -> None:
     """A reason is due when something recorded changes or goes; filling what was empty is no change."""
     if record is None or reason.strip():
         return
     entered = {name: value for name, value in record.data.items() if _is_entered(record, name)}
-    changed = [name for name, value in entered.items() if values.get(name) != value]
-    if _is_past_entry(record):
-        changed = changed or [name for name in values if name not in record.data]
+    recorded = ((entered, values), (record.comments, comments))
+    changed = [name for old, new in recorded for name, value in old.items() if new.get(name) != value]
+    if _is_past_entry(record) and not changed:
+        kept = ((record.data, values), (record.comments, comments))
+        changed = [name for old, new in kept for name in new if name not in old]
     if changed:
         raise ReasonNeeded([(name, _("Give a reason for changing this value.")) for name in changed])
 

@@ -172,3 +172,19 @@ def test_locking_many_leaves_one_attributed_revision_each(subject, cast, coordin
         assert (record.status, record.revision, newest.digest) == ("locked", 2, record.digest)
         assert (newest.history_role, newest.history_change_reason) == ("pi", "dataset 1")
     assert integrity.problems() == []
+
+
+def test_a_comment_after_signature_voids_it_too_and_needs_a_reason(subject, cast, coordinator):
+    record = enter(subject, "DM", {"age": "85", "sex": "M"}, by=coordinator, complete=True)
+    records.sign(record=record, password=PASSWORD, by=cast["pi"])
+    with pytest.raises(records.ReasonNeeded) as refused:
+        enter(subject, "DM", {}, comments={"age": "identity card seen"}, by=coordinator)
+    assert [item for item, _ in refused.value.problems] == ["age"]
+    enter(subject, "DM", {}, comments={"age": "identity card seen"}, by=coordinator, reason="asked by the monitor")
+    assert Record.objects.get().status == "complete"
+
+
+@pytest.mark.parametrize("data", [{"age": "130"}, {"sex": ""}])
+def test_a_complete_record_that_gets_a_gap_or_an_impossible_value_is_in_progress_again(subject, coordinator, data):
+    enter(subject, "DM", {"age": "50", "sex": "M"}, by=coordinator, complete=True)
+    assert enter(subject, "DM", data, by=coordinator, reason="source").status == "in_progress"
