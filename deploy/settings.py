@@ -3,7 +3,9 @@
 NAME_FILE may name a file that holds NAME, for secrets mounted by compose or systemd.
 """
 
+import logging
 import os
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -34,17 +36,42 @@ def yes_or_no(name: str, default: bool) -> bool:
     return default if value == "" else value == "yes"
 
 
-def whole_number(name: str, default: int) -> int:
+def whole_number(name: str, default: int, most: int = 10**9) -> int:
     value = os.environ.get(name, "")
-    if value and not value.isdecimal():
-        raise ImproperlyConfigured(f"{name}={value!r}: write a whole number.")
+    if value and not (value.isdecimal() and int(value) <= most):
+        raise ImproperlyConfigured(f"{name}={value!r}: write a whole number, at most {most}.")
     return int(value or default)
+
+
+def key(name: str, value: str) -> str:
+    """A key of 32 bytes, as make_secrets.py writes it. A wrong one must not wait for the first patient's name."""
+    if not re.fullmatch("[0-9a-f]{64}", value):
+        raise ImproperlyConfigured(f"{name}: a key is 64 hexadecimal digits, as `openssl rand -hex 32` prints them.")
+    return value
+
+
+def broker(name: str) -> str:
+    value = text(name)
+    if urlsplit(value).scheme not in ("redis", "rediss"):
+        raise ImproperlyConfigured(f"{name} must look like redis://:password@host:6379/0.")
+    return value
+
+
+def log_level(name: str, default: str) -> str:
+    value = text(name, default)
+    if value not in logging.getLevelNamesMapping():
+        raise ImproperlyConfigured(f"{name}={value!r}: write DEBUG, INFO, WARNING or ERROR.")
+    return value
 
 
 def postgresql(name: str) -> dict[str, object]:
     """Django's database dictionary from a postgresql:// address."""
     url = urlsplit(text(name))
-    if url.scheme not in ("postgresql", "postgres") or not url.path.strip("/"):
+    try:
+        port = url.port
+    except ValueError:
+        port = -1
+    if url.scheme not in ("postgresql", "postgres") or not url.path.strip("/") or port == -1:
         raise ImproperlyConfigured(f"{name} must look like postgresql://role:password@host:5432/database.")
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -52,23 +79,24 @@ def postgresql(name: str) -> dict[str, object]:
         "USER": unquote(url.username or ""),
         "PASSWORD": unquote(url.password or ""),
         "HOST": url.hostname or "",
-        "PORT": str(url.port or ""),
+        "PORT": str(port or ""),
         "OPTIONS": {"application_name": "lobule"},
         "CONN_HEALTH_CHECKS": True,
     }
 
 
+VAR = Path(text("LOBULE_VAR", str(ROOT / "var")))
 DEBUG = yes_or_no("DEBUG", False)
 SECRET_KEY = text("SECRET_KEY")
-ALLOWED_HOSTS = text("ALLOWED_HOSTS", "127.0.0.1,localhost").split(",")
+ALLOWED_HOSTS = [host.strip() for host in text("ALLOWED_HOSTS", "127.0.0.1,localhost").split(",")]
 CSRF_FAILURE_VIEW = "registry.views.errors.form_expired"
-CSRF_TRUSTED_ORIGINS = [origin for origin in text("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
+CSRF_TRUSTED_ORIGINS = [origin.strip() for origin in text("CSRF_TRUSTED_ORIGINS", "").split(",") if origin]
 HTTPS = yes_or_no("HTTPS", True)
 
 # How each key is used: `registry.services.identities`, `imaging.dicom.deidentify`, `registry.services.seals`.
-IDENTITY_KEYS = text("IDENTITY_KEYS").split(",")
-PSEUDONYM_KEY = text("PSEUDONYM_KEY")
-SEAL_KEY = text("SEAL_KEY")
+IDENTITY_KEYS = [key("IDENTITY_KEYS", one) for one in text("IDENTITY_KEYS").split(",")]
+PSEUDONYM_KEY = key("PSEUDONYM_KEY", text("PSEUDONYM_KEY"))
+SEAL_KEY = key("SEAL_KEY", text("SEAL_KEY"))
 
 INSTALLED_APPS = [
     "deploy",
@@ -162,7 +190,7 @@ TIME_ZONE = text("TIME_ZONE", "Asia/Shanghai")
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = ROOT / "var" / "static"
+STATIC_ROOT = VAR / "static"
 STATICFILES_DIRS = [
     ("vendor/tabler", ROOT / "node_modules/@tabler/core/dist"),
     ("vendor/htmx", ROOT / "node_modules/htmx.org/dist"),
@@ -172,7 +200,7 @@ WHITENOISE_USE_FINDERS = True
 STORAGES = {
     "default": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"location": text("STORAGE_FOLDER", str(Path(text("LOBULE_VAR", str(ROOT / "var"))) / "storage"))},
+        "OPTIONS": {"location": text("STORAGE_FOLDER", str(VAR / "storage"))},
     },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
@@ -205,8 +233,8 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }
 
-NIGHTLY_HOUR = whole_number("NIGHTLY_HOUR", 1)
-CELERY_BROKER_URL = text("CELERY_BROKER_URL")
+NIGHTLY_HOUR = whole_number("NIGHTLY_HOUR", 1, most=23)
+CELERY_BROKER_URL = broker("CELERY_BROKER_URL")
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -216,13 +244,13 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE = {
     "nightly": {"task": "analytics.tasks.nightly", "schedule": crontab(hour=NIGHTLY_HOUR, minute=0)},
 }
-CELERY_BEAT_SCHEDULE_FILENAME = str(ROOT / "var" / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "celerybeat-schedule")
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": text("LOG_LEVEL", "WARNING")},
+    "root": {"handlers": ["console"], "level": log_level("LOG_LEVEL", "WARNING")},
 }
 SILENCED_SYSTEM_CHECKS: list[str] = []

@@ -76,7 +76,7 @@ def test_only_the_proxy_can_be_reached_from_outside():
 
 def test_the_runbook_names_every_variable_that_the_settings_read():
     settings = (DEPLOY / "settings.py").read_text() + (DEPLOY / "gunicorn.py").read_text()
-    read = set(re.findall(r'(?:text|yes_or_no|whole_number|postgresql)\("([A-Z_]+)"', settings))
+    read = set(re.findall(r'(?:text|yes_or_no|whole_number|postgresql|broker|log_level)\("([A-Z_]+)"', settings))
     read |= set(re.findall(r'environ\.get\("([A-Z_]+?)(?:_FILE)?"', settings))
     runbook = (DEPLOY / "README.md").read_text()
     assert not {name for name in read if f"`{name}`" not in runbook}

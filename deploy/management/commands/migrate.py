@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.migrate import Command as Migrate
+from django.db import connections
 
 
 class Command(Migrate):
@@ -11,5 +12,7 @@ class Command(Migrate):
         super().add_arguments(parser)
         parser.set_defaults(database="owner")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        super().handle(*args, **options)
+    def execute(self, *args: Any, **options: Any) -> Any:
+        if options["database"] not in connections:
+            raise CommandError("DATABASE_OWNER_URL is not set; only the owner of the tables can change them.")
+        return super().execute(*args, **options)
