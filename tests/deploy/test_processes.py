@@ -59,6 +59,12 @@ def test_no_secret_is_written_into_compose_or_units():
     assert "redis://" not in text and "postgresql://" not in text
 
 
+def test_no_secret_is_copied_into_the_image():
+    assert "COPY . ." in (DEPLOY / "Dockerfile").read_text()
+    kept_out = (DEPLOY.parent / ".dockerignore").read_text().splitlines()
+    assert {"deploy/secrets", "var"} <= set(kept_out)
+
+
 def test_secrets_once_made_are_kept(tmp_path):
     make_secrets.write(tmp_path, "postgres:5432", "valkey:6379")
     before = {path: path.read_text() for path in tmp_path.iterdir()}
