@@ -10,9 +10,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from analytics.learning.cohort import cohort
-from analytics.learning.leakage import refuse_leaks
-from analytics.learning.plan import Plan
+from analytics.learning.cohort import BadCohort, cohort
+from analytics.learning.leakage import LeakageRefused, refuse_leaks
+from analytics.learning.plan import BadPlan, Plan
 from analytics.learning.run import PlanResult, run, steps
 from analytics.learning.store import save
 from analytics.models import Dataset, Evaluation
@@ -24,6 +24,7 @@ from analytics.selectors import features as asked
 from analytics.selectors import frames, plans, reports, rules, runs, storage
 from analytics.selectors.frames import Assembled
 from analytics.services import features
+from analytics.services.features import ImageHasChanged
 from analytics.snapshots import manifest
 from analytics.snapshots.software import versions
 from registry import audit, jobs
@@ -41,6 +42,10 @@ RISK_NAMES = {
 
 class DatasetAltered(Exception):
     """The dataset's files are not what was signed; nothing is computed from them."""
+
+
+# Why `evaluate` stores nothing; each says what to do.
+REFUSALS = (DatasetAltered, ImageHasChanged, LeakageRefused, BadPlan, BadCohort)
 
 
 def start(*, dataset: Dataset, plan: str, only_if_changed: bool = False, by: User) -> Job:
@@ -80,7 +85,7 @@ def evaluate(
 ) -> Evaluation | None:
     """Run the plan. With `only_if_changed`, None when the last run had the same inputs.
 
-    Raises DatasetAltered, LeakageRefused, BadPlan or BadCohort; then nothing is stored.
+    Raises one of REFUSALS; then nothing is stored.
     """
     authorise(by, Permission.EVALUATION_RUN, study=dataset.study)
     if job and (done := Evaluation.objects.filter(job=job).first()):

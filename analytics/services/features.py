@@ -11,7 +11,7 @@ from analytics.selectors import features as asked
 from analytics.selectors import plans
 from analytics.selectors.features import Wanted
 from imaging import selectors as images
-from imaging.models import Segmentation
+from imaging.models import Segmentation, Series
 from registry import audit
 from registry.jobs import Progress
 from registry.models import User
@@ -20,8 +20,8 @@ from registry.permissions import Permission, authorise
 KIND = "features.extract"
 
 
-class ImageHasChanged(ValueError):
-    """The stored image or mask is not the one that was locked."""
+class ImageHasChanged(Exception):
+    """The stored image is no longer the one that was locked: its series was sorted again, with later objects."""
 
 
 def extract(*, dataset: Dataset, progress: Progress | None = None, by: User) -> int:
@@ -61,6 +61,7 @@ def _extract_missing(dataset: Dataset, plan: Plan, progress: Progress | None, by
 def _extract(dataset: Dataset, found: list[Wanted], parameters: Parameters, by: User) -> int:
     masks = asked.segmentations(dataset, found)
     series = next(iter(masks.values())).series
+    _guard_as_locked(dataset, series, found, parameters)
     started = time.perf_counter()
     image = images.volume(series)
     drawn = {key: images.mask(segmentation) for key, segmentation in masks.items()}
@@ -71,6 +72,14 @@ def _extract(dataset: Dataset, found: list[Wanted], parameters: Parameters, by: 
         details = {"dataset": dataset.pk, "hash": dataset.hash, "series": series.pk, "masks": sum(made)}
         audit.event(kind=KIND, subject=series.subject, details=details | {"parameters": parameters.sha256()})
     return sum(made)
+
+
+def _guard_as_locked(dataset: Dataset, series: Series, found: list[Wanted], parameters: Parameters) -> None:
+    """A feature set's key names the image that was locked; its values must come from that image."""
+    for one in found:
+        if asked.key_of(dataset.study.code, series.digest, one.sha256, parameters, engine_version()) != one.key:
+            text = f"{one.subject} {one.kind} (series {series.pk}) is no longer the image that {dataset} holds"
+            raise ImageHasChanged(f"{text}: objects came later. Lock the next version of the dataset.")
 
 
 def _stored(

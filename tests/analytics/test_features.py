@@ -49,9 +49,9 @@ IMAGING = {
 SIZE = 8
 
 
-def slices(number: int, brightness: float) -> list[tuple[str, bytes]]:
+def slices(number: int, brightness: float, planes: int = 6) -> list[tuple[str, bytes]]:
     random = np.random.default_rng(number)
-    voxels = random.normal(200, 20, (6, 16, 16))
+    voxels = random.normal(200, 20, (planes, 16, 16))
     voxels[1:5, 3:11, 4:12] += 100 * brightness
     voxels = voxels.clip(0, 4000).astype(np.uint16)
     return [
@@ -71,7 +71,7 @@ def slices(number: int, brightness: float) -> list[tuple[str, bytes]]:
                 )
             ),
         )
-        for place in range(6)
+        for place in range(planes)
     ]
 
 
@@ -151,6 +151,15 @@ def test_features_are_the_engines_and_the_mean_of_both_readers(dataset, plan):
     mean = np.mean([values["original_firstorder_Mean"] for values in own])
     assert found.loc[series.subject.number, column] == pytest.approx(mean, rel=1e-12)
     assert not any("glcm" in name for name in found.columns)  # the plan asks for two classes
+
+
+def test_features_come_from_the_image_that_was_locked_or_not_at_all(dataset, plan):
+    series, by = Series.objects.order_by("pk").first(), people.system_user()
+    later = slices(1, 1, planes=7)[6:]
+    intake.receive(files=later, study=dataset.study, site=series.site, subject=series.subject, by=by)
+    with pytest.raises(features.ImageHasChanged, match=series.subject.number):
+        features.extract(dataset=dataset, by=by)
+    assert not FeatureSet.objects.filter(series=series).exists()
 
 
 def test_an_image_taken_after_time_zero_is_refused_by_name(dataset, plan):

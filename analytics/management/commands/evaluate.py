@@ -9,9 +9,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from analytics.learning.cohort import BadCohort
-from analytics.learning.leakage import LeakageRefused
-from analytics.learning.plan import BadPlan, Plan, load_plans
+from analytics.learning.plan import Plan, load_plans
 from analytics.management.lookup import dataset_of, user_of
 from analytics.models import Dataset, Evaluation
 from analytics.selectors import plans
@@ -36,7 +34,7 @@ class Command(BaseCommand):
                 evaluations.evaluate(dataset=dataset, plan=plan, by=by)
                 for plan in _plans(dataset, options["plan"], options["code"])
             ]
-        except (BadPlan, BadCohort, LeakageRefused, evaluations.DatasetAltered, PermissionDenied) as refused:
+        except (*evaluations.REFUSALS, PermissionDenied) as refused:
             raise CommandError(str(refused)) from refused
         found = [summary(evaluation) for evaluation in made if evaluation]
         if options["json"]:
