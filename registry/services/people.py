@@ -55,6 +55,8 @@ def grant(
         raise PermissionDenied(_("Nobody can grant a role to themselves."))
     if role not in _roles():
         raise ValueError(f"{role!r} is not a role; choose one of {', '.join(_roles())}")
+    if site and site.study_id != study.pk:
+        raise ValueError(f"site {site.code} belongs to another study")
     with audit.change(by=by):
         membership = Membership(
             user=user, study=study, site=site, role=role, valid_from=valid_from or timezone.localdate()
