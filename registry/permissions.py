@@ -31,7 +31,6 @@ class Permission(StrEnum):
     IMAGE_UPLOAD = "image.upload"
     SEGMENTATION_UPLOAD = "segmentation.upload"
     SEGMENTATION_VIEW_ALL = "segmentation.view_all"
-    OUTCOME_VIEW = "outcome.view"
     DATASET_VIEW = "dataset.view"
     DATASET_LOCK = "dataset.lock"
     DATASET_EXPORT = "dataset.export"
@@ -64,7 +63,7 @@ class Role(models.TextChoices):
     SYSTEM = "system", gettext_lazy("system")
 
 
-_SEES_CASEBOOK = frozenset({P.STUDY_VIEW, P.SUBJECT_VIEW, P.RECORD_VIEW, P.IMAGE_VIEW, P.OUTCOME_VIEW, P.JOB_VIEW})
+_SEES_CASEBOOK = frozenset({P.STUDY_VIEW, P.SUBJECT_VIEW, P.RECORD_VIEW, P.IMAGE_VIEW, P.JOB_VIEW})
 _ENTERS = frozenset({P.SUBJECT_ENROL, P.IDENTITY_VIEW, P.RECORD_ENTER, P.RECORD_IMPORT, P.IMAGE_UPLOAD})
 
 GRANTS: dict[str, frozenset[Permission]] = {
@@ -127,12 +126,15 @@ def authorise(by: Any, permission: Permission, *, study: Any = None, site: Any =
         )
 
 
-def scope(user: Any, *, study_path: str, site_path: str | None) -> Q | None:
-    """The condition that keeps a queryset inside the user's memberships; None is no limit (the system account)."""
+def scope(user: Any, *, study_path: str, site_path: str | None, needs: Permission | None = None) -> Q | None:
+    """The condition that keeps a queryset inside the user's memberships, or inside those whose role gives `needs`:
+    who monitors one site and enters data at another audits the first only. None is no limit (the system account)."""
     if user.is_system:
         return None
     condition = Q(pk__in=[])
     for membership in current_memberships(user) if user.is_active else []:
+        if needs and needs not in GRANTS[membership.role]:
+            continue
         if membership.site_id is None or site_path is None:
             condition |= Q(**{study_path: membership.study_id})
         else:
@@ -143,7 +145,7 @@ def scope(user: Any, *, study_path: str, site_path: str | None) -> Q | None:
 class Scoped(models.QuerySet):
     """A queryset that knows how far a user sees: the model names `STUDY_PATH` and `SITE_PATH`."""
 
-    def visible_to(self, user: Any) -> Scoped:
+    def visible_to(self, user: Any, *, needs: Permission | None = None) -> Scoped:
         model: Any = self.model
-        condition = scope(user, study_path=model.STUDY_PATH, site_path=model.SITE_PATH)
+        condition = scope(user, study_path=model.STUDY_PATH, site_path=model.SITE_PATH, needs=needs)
         return self if condition is None else self.filter(condition)

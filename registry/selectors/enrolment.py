@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db.models import Count, Q, QuerySet
 
 from registry.models import Study, Subject, User
-from registry.permissions import current_memberships
+from registry.permissions import Permission, current_memberships
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def subjects(
     study: Study, user: User, *, number: str = "", site: str = "", group: str = "", status: str = ""
 ) -> QuerySet[Subject]:
     """The study's subjects that the user sees, narrowed by the filters of the list."""
-    found = Subject.objects.visible_to(user).filter(study=study).select_related("site", "group")
+    found = Subject.objects.visible_to(user, needs=Permission.SUBJECT_VIEW).filter(study=study)
     narrowed = Q(number__icontains=number.strip()) if number.strip() else Q()
     for field, value in {"site__code": site, "group__code": group, "status": status}.items():
         narrowed &= Q(**{field: value}) if value else Q()
-    return found.filter(narrowed).order_by("number")
+    return found.filter(narrowed).select_related("site", "group").order_by("number")

@@ -15,7 +15,6 @@ from dataclasses import dataclass, fields
 from typing import Any, TextIO
 
 from django.db import models
-from django.db.models import Q
 
 from registry import audit
 from registry.models import AuditEvent, Site, Study, Subject, User
@@ -68,9 +67,13 @@ class Filters:
 def lines(*, study: Study, filters: Filters | None = None, by: User) -> Iterator[Line]:
     """The trail of a study inside the person's scope, oldest first, streamed."""
     authorise(by, Permission.AUDIT_VIEW, study=study)
-    asked = filters or Filters()
-    streams = [_history_lines(model, study, asked, by) for model in audited_models()]
-    streams.append(_event_lines(study, asked, by))
+    return _lines(study, filters or Filters(), by, Permission.AUDIT_VIEW)
+
+
+def _lines(study: Study, asked: Filters, by: User, needs: Permission) -> Iterator[Line]:
+    visible = _visible_sites(by, study, needs)
+    streams = [_history_lines(model, study, asked, visible) for model in audited_models()]
+    streams.append(_event_lines(study, asked, by, needs))
     found = (line for _time, _tie, line in heapq.merge(*streams, key=lambda entry: entry[:2]))
     return (line for line in found if not asked.kind or line.action == asked.kind)
 
@@ -80,28 +83,28 @@ def export(*, study: Study, file: TextIO, filters: Filters | None = None, format
     authorise(by, Permission.AUDIT_EXPORT, study=study)
     if format not in ("csv", "jsonl"):
         raise ValueError(f"format {format!r}: choose csv or jsonl")
-    written = _write_csv(file, lines(study=study, filters=filters, by=by)) if format == "csv" else 0
-    if format == "jsonl":
-        for line in lines(study=study, filters=filters, by=by):
-            file.write(json.dumps(line.__dict__, ensure_ascii=False) + "\n")
-            written += 1
+    found = _lines(study, filters or Filters(), by, Permission.AUDIT_EXPORT)
+    written = _write_csv(file, found) if format == "csv" else _write_jsonl(file, found)
     with audit.change(by=by):
         audit.event(kind="audit.export", study=study, details={"format": format, "lines": written})
     return written
 
 
-def csv_lines(found: Iterable[Line]) -> Iterator[list[str]]:
-    """Header and rows, each cell safe to open in a spreadsheet."""
-    yield COLUMNS
-    for line in found:
-        yield [_safe(getattr(line, name)) for name in COLUMNS]
-
-
 def _write_csv(file: TextIO, found: Iterable[Line]) -> int:
+    """Header and rows, each cell safe to open in a spreadsheet."""
     writer = csv.writer(file)
-    count = -1
-    for row in csv_lines(found):
-        writer.writerow(row)
+    writer.writerow(COLUMNS)
+    count = 0
+    for line in found:
+        writer.writerow([_safe(getattr(line, name)) for name in COLUMNS])
+        count += 1
+    return count
+
+
+def _write_jsonl(file: TextIO, found: Iterable[Line]) -> int:
+    count = 0
+    for line in found:
+        file.write(json.dumps(line.__dict__, ensure_ascii=False) + "\n")
         count += 1
     return count
 
@@ -116,7 +119,9 @@ def _safe(cell: str) -> str:
 Entry = tuple[dt.datetime, str, Line]
 
 
-def _history_lines(model: type[audit.Audited], study: Study, asked: Filters, by: User) -> Iterator[Entry]:
+def _history_lines(
+    model: type[audit.Audited], study: Study, asked: Filters, visible: frozenset[int] | None
+) -> Iterator[Entry]:
     """One entry per value that differs from the row's previous revision."""
     history = model.history.model
     rows = history.objects.filter(**_in_study(model, study)).select_related("history_user")
@@ -133,7 +138,7 @@ def _history_lines(model: type[audit.Audited], study: Study, asked: Filters, by:
         if (asked.since and row.history_date < asked.since) or (asked.user and row.history_user != asked.user):
             continue
         place = places.of(row)
-        if not _inside(place, asked, by, study):
+        if not _inside(place, asked, visible):
             continue
         for number, item in enumerate(sorted({*old, *values})):
             if old.get(item) != values.get(item):
@@ -141,10 +146,9 @@ def _history_lines(model: type[audit.Audited], study: Study, asked: Filters, by:
                 yield row.history_date, f"{history._meta.db_table}{row.pk:020d}{number:06d}", line
 
 
-def _inside(place: audit.Place, asked: Filters, by: User, study: Study) -> bool:
+def _inside(place: audit.Place, asked: Filters, visible: frozenset[int] | None) -> bool:
     if (asked.site and asked.site != place.site) or (asked.subject and asked.subject != place.subject):
         return False
-    visible = _visible_sites(by, study)
     return place.site is None or visible is None or place.site.pk in visible
 
 
@@ -195,14 +199,12 @@ def _secret(name: str) -> bool:
     return name.endswith(("_encrypted", "_hash")) or name == "patient_key"
 
 
-def _visible_sites(by: User, study: Study) -> frozenset[int] | None:
-    """The sites of the study whose rows the person sees; None is all."""
-    cached: dict[int, frozenset[int] | None] = by.__dict__.setdefault("_visible_sites", {})
-    if study.pk not in cached:
-        condition = scope(by, study_path="study", site_path="pk")
-        found = Site.objects.filter(study=study).filter(condition or Q()).values_list("pk", flat=True)
-        cached[study.pk] = None if condition is None else frozenset(found)
-    return cached[study.pk]
+def _visible_sites(by: User, study: Study, needs: Permission) -> frozenset[int] | None:
+    """The sites of the study whose trail the person may see; None is all."""
+    condition = scope(by, study_path="study", site_path="pk", needs=needs)
+    if condition is None:
+        return None
+    return frozenset(Site.objects.filter(condition, study=study).values_list("pk", flat=True))
 
 
 def _in_study(model: type[audit.Audited], study: Study) -> dict[str, Any]:
@@ -217,8 +219,8 @@ def _in_study(model: type[audit.Audited], study: Study) -> dict[str, Any]:
     return {f"{first}_id__in": related._base_manager.filter(**{rest: study}).values("pk")}  # type: ignore[union-attr]
 
 
-def _event_lines(study: Study, asked: Filters, by: User) -> Iterator[Entry]:
-    events = AuditEvent.objects.visible_to(by).filter(study=study).select_related("by", "site", "subject")
+def _event_lines(study: Study, asked: Filters, by: User, needs: Permission) -> Iterator[Entry]:
+    events = AuditEvent.objects.visible_to(by, needs=needs).filter(study=study).select_related("by", "site", "subject")
     wanted = {"site": asked.site, "subject": asked.subject, "by": asked.user}
     events = events.filter(**{name: value for name, value in wanted.items() if value is not None})
     if asked.since:

@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 
 from imaging.models import Segmentation, Series
 from registry import audit
-from registry.services import audit_export, visits
+from registry.services import audit_export, people, visits
 from tests.study import enrol, enter, person
 
 pytestmark = pytest.mark.django_db
@@ -77,6 +77,15 @@ def test_the_export_is_itself_in_the_trail(study, cast, subject):
 def test_a_monitor_of_another_site_sees_nothing_of_this_one(study, other_site, subject):
     monitor = person("monitor2", study=study, role="monitor", site=other_site)
     assert not [one for one in exported(study, monitor) if one["site"] == "01" or one["subject"]]
+
+
+def test_a_role_at_another_site_does_not_widen_a_monitors_trail(study, site, other_site, cast, subject):
+    enrol(other_site, by=cast["stranger"])
+    monitor = person("monitor2", study=study, role="monitor", site=other_site)
+    people.grant(user=monitor, study=study, role="coordinator", site=site, by=people.system_user())
+    people.grant(user=monitor, study=study, role="data_manager", site=site, by=people.system_user())
+    assert {one["site"] for one in exported(study, monitor)} <= {"02", ""}
+    assert {"01", "02"} <= {line.site for line in audit_export.lines(study=study, by=monitor)}
 
 
 def test_filters_narrow_by_subject(study, site, cast, coordinator, subject):

@@ -4,9 +4,11 @@ import datetime as dt
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.utils import timezone
 
 from registry.models import Site, Study, Subject
 from registry.permissions import GRANTS, Permission, Role, authorise, rights
+from registry.selectors import enrolment
 from registry.services import people
 from tests.study import enrol, person, publish
 
@@ -17,32 +19,45 @@ def holders(permission: Permission) -> set[str]:
     return {role.value for role, granted in GRANTS.items() if permission in granted and role is not Role.SYSTEM}
 
 
-@pytest.mark.parametrize(
-    ("permission", "roles"),
-    [
-        (Permission.RECORD_ENTER, {"coordinator", "investigator", "data_manager"}),
-        (Permission.RECORD_SIGN, {"investigator", "pi"}),
-        (Permission.RECORD_VERIFY, {"monitor"}),
-        (Permission.IDENTITY_VIEW, {"coordinator", "investigator"}),
-        (Permission.IMAGE_UPLOAD, {"coordinator", "investigator"}),
-        (Permission.SEGMENTATION_UPLOAD, {"reader"}),
-        (Permission.SEGMENTATION_VIEW_ALL, {"pi", "data_manager"}),
-        (Permission.DATASET_LOCK, {"pi"}),
-        (Permission.DATASET_EXPORT, {"pi", "statistician"}),
-        (Permission.EVALUATION_RUN, {"statistician", "administrator"}),
-        (Permission.AUDIT_EXPORT, {"monitor"}),
-        (Permission.AUDIT_VIEW, {"monitor", "pi", "data_manager"}),
-        (Permission.MEMBERSHIP_MANAGE, {"administrator"}),
-        (Permission.BUILD_IMPORT, {"data_manager"}),
-        (Permission.STUDY_CREATE, set()),
-    ],
-)
-def test_a_right_belongs_to_exactly_these_roles(permission, roles):
-    assert holders(permission) == roles
+EVERYBODY = {role.value for role in Role if role is not Role.SYSTEM}
+CASEBOOK = {"coordinator", "investigator", "pi", "monitor", "data_manager"}
+HOLDERS = {
+    Permission.RECORD_ENTER: {"coordinator", "investigator", "data_manager"},
+    Permission.RECORD_SIGN: {"investigator", "pi"},
+    Permission.RECORD_VERIFY: {"monitor"},
+    Permission.IDENTITY_VIEW: {"coordinator", "investigator"},
+    Permission.IMAGE_UPLOAD: {"coordinator", "investigator"},
+    Permission.SEGMENTATION_UPLOAD: {"reader"},
+    Permission.SEGMENTATION_VIEW_ALL: {"pi", "data_manager"},
+    Permission.DATASET_LOCK: {"pi"},
+    Permission.DATASET_EXPORT: {"pi", "statistician"},
+    Permission.EVALUATION_RUN: {"statistician", "administrator"},
+    Permission.AUDIT_EXPORT: {"monitor"},
+    Permission.AUDIT_VIEW: {"monitor", "pi", "data_manager"},
+    Permission.MEMBERSHIP_MANAGE: {"administrator"},
+    Permission.BUILD_IMPORT: {"data_manager"},
+    Permission.STUDY_CREATE: set(),
+    Permission.AUDIT_SEAL: set(),
+    Permission.STUDY_VIEW: EVERYBODY,
+    Permission.SUBJECT_VIEW: CASEBOOK,
+    Permission.RECORD_VIEW: CASEBOOK,
+    Permission.SUBJECT_ENROL: {"coordinator", "investigator", "data_manager"},
+    Permission.RECORD_IMPORT: {"coordinator", "investigator", "data_manager"},
+    Permission.IMAGE_VIEW: CASEBOOK | {"reader"},
+    Permission.DATASET_VIEW: {"pi", "data_manager", "statistician", "administrator"},
+    Permission.EVALUATION_VIEW: {"pi", "statistician", "administrator"},
+    Permission.FEATURE_EXTRACT: {"administrator"},
+    Permission.JOB_VIEW: EVERYBODY - {"reader"},
+}
+
+
+@pytest.mark.parametrize("permission", Permission)
+def test_a_right_belongs_to_exactly_these_roles(permission):
+    assert holders(permission) == HOLDERS[permission]
 
 
 def test_a_blinded_reader_sees_neither_outcome_nor_treatment_nor_other_masks():
-    blind = {Permission.RECORD_VIEW, Permission.OUTCOME_VIEW, Permission.SEGMENTATION_VIEW_ALL, Permission.DATASET_VIEW}
+    blind = {Permission.RECORD_VIEW, Permission.SEGMENTATION_VIEW_ALL, Permission.DATASET_VIEW}
     assert not blind & GRANTS[Role.READER]
 
 
@@ -75,9 +90,27 @@ def test_a_membership_counts_only_while_it_lasts(study, site):
     people.revoke(membership=user.memberships.get(), reason="left the hospital", by=people.system_user())
     gone = type(user).objects.get(pk=user.pk)
     assert not Study.objects.visible_to(gone).exists()
-    later = person("newcomer", study=study, role="monitor")
-    membership = later.memberships.get()
-    assert membership.valid_from <= dt.date.today()
+    newcomer = type(user).objects.create(username="newcomer", full_name="New Comer")
+    tomorrow = timezone.localdate() + dt.timedelta(days=1)
+    people.grant(user=newcomer, study=study, role="monitor", valid_from=tomorrow, by=people.system_user())
+    assert rights(newcomer, study=study) == frozenset()
+
+
+@pytest.mark.django_db
+def test_a_role_is_never_given_at_a_site_of_another_study(study, django_user_model):
+    nobody = django_user_model.objects.create(username="nobody", full_name="No Body")
+    elsewhere = publish(code="OTHER").study.sites.get(code="01")
+    with pytest.raises(ValueError, match="another study"):
+        people.grant(user=nobody, study=study, site=elsewhere, role="monitor", by=people.system_user())
+
+
+@pytest.mark.django_db
+def test_a_role_without_a_right_does_not_widen_where_it_is_held(study, site, other_site, cast):
+    theirs = enrol(other_site, by=cast["stranger"])
+    both = person("both", study=study, role="statistician")
+    people.grant(user=both, study=study, role="coordinator", site=site, by=people.system_user())
+    assert theirs in Subject.objects.visible_to(both)
+    assert not enrolment.subjects(study, both).exists()
 
 
 @pytest.mark.django_db
