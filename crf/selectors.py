@@ -70,7 +70,12 @@ def subject_records(subject: Subject) -> list[Record]:
     found = list(Record.objects.filter(subject=subject).select_related("visit").order_by())
     for record in found:
         record.subject = subject
-    return sorted(found, key=lambda r: (r.visit.target_on or dt.date.max, r.visit.event, r.visit.repeat, r.repeat))
+    return in_calendar_order(found)
+
+
+def in_calendar_order(records: Iterable[Record]) -> list[Record]:
+    """One subject's records as `context_for` takes them: the first of a form is the earliest."""
+    return sorted(records, key=lambda r: (r.visit.target_on or dt.date.max, r.visit.event, r.visit.repeat, r.repeat))
 
 
 @dataclass(frozen=True)

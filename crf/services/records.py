@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from crf.definitions.check import FormState, evaluate
 from crf.definitions.model import StudyDefinition
 from crf.models import Record, definition_of_build
-from crf.selectors import Entry, context_for, current_build, read_entry, subject_records
+from crf.selectors import Entry, context_for, current_build, in_calendar_order, read_entry, subject_records
 from crf.services import calendar
 from registry import audit
 from registry.models import Study, Subject, User, Visit
@@ -96,7 +96,7 @@ def save(
         record = record or Record(subject=subject, visit=visit, form=form, repeat=repeat, build_id=build_id)
         record.data, record.comments, record.status = values, merged, status
         record.save()
-        everything = [one for one in records if one.pk != record.pk] + [record]
+        everything = in_calendar_order([one for one in records if one.pk != record.pk] + [record])
         _refresh_dependants(subject, record, everything, by)
         if calendar.hangs_on(definition, form):
             calendar.replan(subject=subject, records=everything, by=by)
@@ -243,12 +243,13 @@ def _is_entered(record: Record, name: str) -> bool:
 
 
 def _refresh_dependants(subject: Subject, changed: Record, records: list[Record], by: User) -> None:
-    """Derive again what other forms compute from this one (change from baseline, scores that need sex or age)."""
+    """Derive again what other forms compute from this one (change from baseline, scores that need sex or age).
+
+    What changes by that is itself read by others, and no longer what somebody verified or signed.
+    """
     readers = changed.study_definition.readers.get(changed.form, frozenset())
     for record in records:
-        if record.pk == changed.pk or record.form not in readers:
-            continue
-        if record.status == Record.Status.LOCKED:
+        if record.pk == changed.pk or record.form not in readers or record.status == Record.Status.LOCKED:
             continue
         others = [one for one in records if one.pk != record.pk]
         form = record.study_definition.form(record.form)
@@ -259,7 +260,9 @@ def _refresh_dependants(subject: Subject, changed: Record, records: list[Record]
         if values != record.data:
             with audit.change(by=by, reason=f"derived from {changed.form}", source="derived"):
                 record.data = values
+                record.status = Record.Status.COMPLETE if _is_past_entry(record) else record.status
                 record.save()
+            _refresh_dependants(subject, record, records, by)
 
 
 def _advance(record: Record, expected: str, status: str, by: User) -> Record:

@@ -9,7 +9,7 @@ from crf import selectors
 from crf.models import Record
 from crf.services import calendar, integrity, records
 from registry.services.signatures import WrongPassword
-from tests.study import PASSWORD, enrol, enter
+from tests.study import PASSWORD, both, enrol, enter, publish
 
 pytestmark = pytest.mark.django_db
 
@@ -188,3 +188,57 @@ def test_a_comment_after_signature_voids_it_too_and_needs_a_reason(subject, cast
 def test_a_complete_record_that_gets_a_gap_or_an_impossible_value_is_in_progress_again(subject, coordinator, data):
     enter(subject, "DM", {"age": "50", "sex": "M"}, by=coordinator, complete=True)
     assert enter(subject, "DM", data, by=coordinator, reason="source").status == "in_progress"
+
+
+@pytest.fixture
+def chained(study, coordinator):
+    """A subject whose form C computes from B's derived value, B from A's first record, and A from C."""
+
+    def item(name, **more):
+        return {"name": name, "label": both(name), **more}
+
+    def form(oid, *items):
+        return {"oid": oid, "name": both(oid), "sections": [{"name": both(oid), "items": list(items)}]}
+
+    def derived(name, expression):
+        return item(name, type="derived", value_type="integer", derive=expression)
+
+    publish(
+        version="2.0",
+        events=[
+            {"oid": "FIRST", "name": both("First"), "anchor": "enrolment", "day": 0, "forms": ["A", "B", "C"]},
+            {"oid": "SECOND", "name": both("Second"), "anchor": "enrolment", "day": 30, "forms": ["A"]},
+            {"oid": "LAST", "name": both("Last"), "anchor": "enrolment", "day": 60, "forms": ["B"]},
+        ],
+        forms=[
+            form("A", item("x", type="integer"), derived("whole", "forms.C.more * 10")),
+            form("B", item("y", type="integer"), derived("twice", "forms.A.x * 2")),
+            form("C", item("z", type="integer"), derived("more", "events.FIRST.B.twice + 1")),
+        ],
+    )
+    return enrol(study.sites.get(code="01"), by=coordinator)
+
+
+def test_what_is_derived_from_a_derived_value_follows_too(chained, coordinator):
+    for form, data in (("C", {"z": "1"}), ("B", {"y": "1"}), ("A", {"x": "3"})):
+        enter(chained, form, data, by=coordinator, event="FIRST")
+    stored = {record.form: record.data for record in Record.objects.all()}
+    assert stored == {"A": {"x": 3, "whole": 70}, "B": {"y": 1, "twice": 6}, "C": {"z": 1, "more": 7}}
+
+
+def test_what_follows_a_change_reads_the_subjects_first_record_as_ever(chained, coordinator):
+    enter(chained, "A", {"x": "3"}, by=coordinator, event="FIRST")
+    enter(chained, "A", {"x": "50"}, by=coordinator, event="SECOND")
+    last = enter(chained, "B", {"y": "1"}, by=coordinator, event="LAST")
+    assert last.data["twice"] == 6
+    enter(chained, "A", {"x": "4"}, by=coordinator, event="FIRST", reason="source")
+    last.refresh_from_db()
+    assert last.data["twice"] == 8
+
+
+def test_a_derived_value_that_changes_after_signature_voids_it(subject, cast, coordinator, blood):
+    month = enter(subject, "LB", {"albumin": "42"}, by=coordinator, event="MONTH1", complete=True)
+    records.sign(record=month, password=PASSWORD, by=cast["pi"])
+    enter(subject, "LB", {"albumin": "40"}, by=coordinator, reason="typing error")
+    month.refresh_from_db()
+    assert (month.data["albumin_change"], month.status) == (2, "complete")
