@@ -14,8 +14,10 @@ from imaging.dicom.deidentify import Options, Pseudonyms, deidentify
 from imaging.dicom.holding import reason_to_hold
 from imaging.dicom.reasons import Reason, Refused, reason
 
+# A slice's number, or a short series' number before it: more digits may be a hospital number or a date of birth.
 PLAIN_NAME = re.compile(
-    r"(?i)(?:im|img|image|i|slice|dcm|dicom|ct|mr|seg|file|frame)?(?:[-_ .]{0,2}\d{1,5}){1,3}(?:\.\w{1,4})?\Z"
+    r"(?i)(?:im|img|image|i|slice|dcm|dicom|ct|mr|seg|file|frame)?"
+    r"[-_ .]{0,2}(?:\d{1,5}|\d{1,2}[-_ .]\d{1,4})(?:\.[a-z]\w{0,3})?\Z"
 )
 
 

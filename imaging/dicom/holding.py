@@ -13,12 +13,12 @@ SCREENSHOT = ("SCREEN", "CAPTURE", "REPORT", "SNAPSHOT")
 
 
 def reason_to_hold(dataset: Dataset) -> Reason | None:
-    """Why `dataset` must not enter the study unseen, or None."""
+    """Why `dataset` must not enter the study unseen, or None. The reason is stored: it quotes only words known here."""
     uid = UID(dataset.SOPClassUID)
     if _is_in(uid, DOCUMENT_CLASSES) or "EncapsulatedDocument" in dataset:
-        return reason("document", name=uid.name)
+        return reason("document", name=_name(uid))
     if "PixelData" not in dataset:
-        return reason("no_image", name=uid.name)
+        return reason("no_image", name=_name(uid))
     if str(dataset.get("RecognizableVisualFeatures") or "").upper() == "YES":
         return reason("recognisable_face")
     why = _burned_in(dataset, uid)
@@ -28,15 +28,20 @@ def reason_to_hold(dataset: Dataset) -> Reason | None:
 def _burned_in(dataset: Dataset, uid: UID) -> str:
     said = str(dataset.get("BurnedInAnnotation") or "").strip().upper()
     if said and said != "NO":
-        return f"BurnedInAnnotation={said}"
+        return "BurnedInAnnotation"
     kinds = " ".join(str(part).upper() for part in _many(dataset.get("ImageType")))
-    if any(word in kinds for word in SCREENSHOT):
-        return f"ImageType={kinds}"
+    if found := next((word for word in SCREENSHOT if word in kinds), ""):
+        return f"ImageType={found}"
     if said == "NO":
         return ""
     if _is_in(uid, DRAWN_ON_CLASSES):
-        return uid.name
+        return _name(uid)
     return f"Modality={dataset.get('Modality')}" if dataset.get("Modality") in DRAWN_ON else ""
+
+
+def _name(uid: UID) -> str:
+    """The standard's name of the class; an unknown UID is its own name, and may hold a number of somebody."""
+    return uid.name if uid.name != uid else "SOP class"
 
 
 def _is_in(uid: str, roots: tuple[str, ...]) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import time
 import zlib
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from imaging.dicom import gate, geometry, guard, holding
 from imaging.dicom.deidentify import Pseudonyms
 from imaging.dicom.reasons import REASONS, Refused
-from tests.imaging.dicom_objects import as_bytes, slice_of, with_meta
+from tests.imaging.dicom_objects import ORIGINAL_ROOT, as_bytes, slice_of, with_meta
 
 MALFORMED = {
     "deep_nested_sequence_300.dcm": "too_deep",
@@ -141,3 +142,44 @@ def test_secondary_captures_pass_only_when_they_say_they_carry_no_text(shared, n
     path = shared / f"data/imaging/dicognito_burned_in/burned_in_{name}.dcm"
     found = holding.reason_to_hold(guard.parse(path.read_bytes()))
     assert (found.code if found else None) == code
+
+
+@pytest.mark.parametrize(
+    ("attributes", "code"),
+    [
+        ({"BurnedInAnnotation": "ZHANG"}, "burned_in"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE", "ZHANG"]}, "burned_in"),
+        ({"SOPClassUID": f"{ORIGINAL_ROOT}.12345", "PixelData": None}, "no_image"),
+    ],
+)
+def test_a_reason_to_hold_quotes_nothing_that_could_name_a_person(attributes, code):
+    dataset = slice_of()
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value) if value else delattr(dataset, keyword)
+    found = holding.reason_to_hold(dataset)
+    assert found and found.code == code
+    assert not re.search(r"ZHANG|12345", f"{found.zh} {found.en}")
+
+
+@pytest.mark.parametrize(
+    "name", ["IM0001.dcm", "1-012.dcm", "img_3_0021", "00017", "MR.12.ima", "Zhang San/slice-7.dcm"]
+)
+def test_names_that_count_slices_are_shown(name):
+    assert gate.shown_name(name, 3) == name.split("/")[-1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "0012345.dcm",
+        "I0012345",
+        "19620305.dcm",
+        "1962-03-05.dcm",
+        "1962-0305",
+        "001-2345",
+        "13800138000",
+        "Zhang San.zip",
+    ],
+)
+def test_names_that_may_be_a_hospital_number_or_a_birth_date_are_not(name):
+    assert gate.shown_name(name, 3) == "#3"
