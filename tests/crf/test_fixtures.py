@@ -203,6 +203,13 @@ def test_laboratory_units_are_those_of_chinese_reports() -> None:
     assert {name: units[name] for name in expected} == expected
 
 
+def test_images_and_forms_call_a_sequence_by_the_same_code(study: StudyDefinition) -> None:
+    """Else what the headers say of a sequence would answer the form with another one, or not at all."""
+    assert study.imaging
+    asked = [study.codelist(item) for _, item in study.items() if item.dicom == "sequences"]
+    assert [set(codes.codes()) for codes in asked if codes] == [{one.code for one in study.imaging.sequences}]
+
+
 def windows(code: str, anchor: str) -> dict[str, tuple[int, int]]:
     start = dt.date(2026, 1, 1)
     found = {}
