@@ -246,6 +246,9 @@ def test_one_exclusion_makes_a_subject_ineligible(code: str, wrong: str) -> None
         (LT, "OPER", {"splenic_artery_ligation": "Y"}, "OPER2"),
         (LT, "SP6M", {"sample_date": "2026-07-20", "repeat_date": "2026-07-24"}, "SP6M1"),
         (LT, "SP6M", {"sample_date": "2026-05-20"}, "SP6M2"),
+        (LT, "SP6M", {"sample_date": "2026-12-02"}, "SP6M8"),
+        (LT, "SP6M", {"repeat_date": "2026-12-02"}, "SP6M9"),
+        (LT, "SP6M", {"ct_date": "2026-12-02"}, "SP6M10"),
         (LT, "STATUS", {"vital_status": "DEAD", "death_date": "2026-02-20"}, "STATUS4"),
     ],
 )
