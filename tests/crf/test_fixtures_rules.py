@@ -12,19 +12,14 @@ from analytics.endpoints import evaluate as decide
 from analytics.learning.plan import load_plans
 from tests.crf.test_fixtures import FIXTURES, HCC, LT, STUDIES
 
-ITEM_KEYS = ("item", "date", "target_sum", "non_target", "new_lesion", "response")
+NAMING = ("item", "date", "target_sum", "non_target", "new_lesion", "response")
 
 
 def sources(rule: Any) -> Any:
     """Every form and item that an endpoint file names, with the values it compares them with."""
     if isinstance(rule, dict):
         if "form" in rule and isinstance(rule["form"], str):
-            items = [
-                rule[key]
-                for key in ("item", "date", "target_sum", "non_target", "new_lesion", "response")
-                if rule.get(key)
-            ]
-            yield rule["form"], items, rule.get("where") or {}
+            yield rule["form"], [rule[key] for key in NAMING if rule.get(key)], rule.get("where") or {}
         if "forms" in rule and "item" in rule:
             for form in rule["forms"]:
                 yield form, [rule["item"], *([rule["date"]] if rule.get("date") else [])], rule.get("where") or {}
