@@ -21,7 +21,7 @@ from analytics.endpoints.rows import (
     matching,
     number,
 )
-from analytics.endpoints.survival import first_of
+from analytics.endpoints.survival import events_of
 
 Window = tuple[date, date]
 Counted = tuple[date, bool, Evidence]  # when, abnormal, proof
@@ -32,6 +32,7 @@ def landmark(rule: Landmark, subject: SubjectRows, cutoff: date | None = None) -
 
     An intervention for the condition before the window's end counts as the endpoint; a competing event before the
     window's start (or before a state in it is known) is coded apart and is never 0; of both, the earlier decides.
+    What was measured after a competing event says nothing: the state is that of the days up to it.
     """
     starts = dated(rule.start, subject, "start", rule.completion)
     if not starts:
@@ -39,19 +40,20 @@ def landmark(rule: Landmark, subject: SubjectRows, cutoff: date | None = None) -
     start = starts[0]
     window = (start.on + timedelta(days=rule.window[0]), start.on + timedelta(days=rule.window[1]))
     window = (window[0], min(window[1], cutoff or window[1]))
-    event = _between(first_of(rule.events, subject, "event", rule.completion, start.on), start.on, window[1])
-    competing = _between(first_of(rule.competing, subject, "competing", rule.completion, start.on), start.on, window[1])
+    event = _within(events_of(rule.events, subject, "event", rule.completion, start.on), start.on, window[1])
+    competing = _within(events_of(rule.competing, subject, "competing", rule.completion, start.on), start.on, window[1])
     if event and not (competing and competing.on < event.on):
         return _coded(rule, "evaluable", 1, event.code, (start.evidence, event.evidence))
-    state = _state(rule, subject, window, start.evidence)
+    state = _state(rule, subject, (window[0], competing.on if competing else window[1]), start.evidence)
     # Somebody who died inside the window after the state was measured is known; before that, not.
-    if competing and (competing.on < window[0] or state.status != "evaluable"):
+    if competing and state.status != "evaluable":
         return _coded(rule, "competing", None, competing.code, (start.evidence, competing.evidence))
     return state
 
 
-def _between(one: Dated | None, first: date, last: date) -> Dated | None:
-    return one if one and first <= one.on <= last else None
+def _within(found: list[Dated], first: date, last: date) -> Dated | None:
+    """The earliest of these days; what came before time zero is history."""
+    return next((one for one in found if first <= one.on <= last), None)
 
 
 def _coded(rule: Landmark, status: str, label: int | None, code: str, proof: tuple[Evidence, ...]) -> Result:

@@ -22,16 +22,12 @@ from analytics.endpoints.rows import (
 )
 
 
-def first_of(
+def events_of(
     rules: tuple[EventRule, ...], subject: SubjectRows, role: str, completion: Completion, start: date
-) -> Dated | None:
-    """The earliest event of the rules; on one day the rule named first decides."""
-    first: Dated | None = None
-    for rule in rules:
-        for one in dated(rule.date, subject, role, completion, rule.code, start)[:1]:
-            if first is None or one.on < first.on:
-                first = one
-    return first
+) -> list[Dated]:
+    """All events of the rules, earliest first; of one day, in the order of the rules."""
+    found = [one for rule in rules for one in dated(rule.date, subject, role, completion, rule.code, start)]
+    return sorted(found, key=lambda one: one.on)
 
 
 def time_to_event(rule: TimeToEvent, subject: SubjectRows, cutoff: date | None = None) -> Result:
@@ -43,9 +39,9 @@ def time_to_event(rule: TimeToEvent, subject: SubjectRows, cutoff: date | None =
     if not starts:
         return _refused(rule, "no_start")
     start = starts[0]
-    event = _until(first_of(rule.events, subject, "event", rule.completion, start.on), cutoff)
-    competing = _until(first_of(rule.competing, subject, "competing", rule.completion, start.on), cutoff)
-    stop = _until(first_of(rule.censor_at, subject, "censor_at", rule.completion, start.on), cutoff)
+    event = _first(events_of(rule.events, subject, "event", rule.completion, start.on), cutoff)
+    competing = _first(events_of(rule.competing, subject, "competing", rule.completion, start.on), cutoff)
+    stop = _first(events_of(rule.censor_at, subject, "censor_at", rule.completion, start.on), cutoff)
     if event and competing and competing.on < event.on:
         event = None
     end, observed = (event, 1) if event else (competing, 2)
@@ -82,8 +78,8 @@ def _ended(rule: Duration, row: Row) -> tuple[int, str]:
     return 0, "censored"
 
 
-def _until(one: Dated | None, cutoff: date | None) -> Dated | None:
-    return None if one is None or (cutoff and one.on > cutoff) else one
+def _first(found: list[Dated], cutoff: date | None) -> Dated | None:
+    return next((one for one in found if not (cutoff and one.on > cutoff)), None)
 
 
 def _last_assessment(rule: TimeToEvent, subject: SubjectRows, start: Dated, cutoff: date | None) -> Dated | None:

@@ -172,6 +172,26 @@ def test_new_therapy_can_end_follow_up_before_the_event():
     assert evaluate(PFS, case).value["event"] == 1
 
 
+def test_who_ends_before_the_landmark_is_left_out():
+    late = EndpointSet.model_validate({"endpoints": [PFS.model_dump(by_alias=True) | {"landmark_day": 90}]})
+    ends = [
+        evaluate(late.endpoints[0], subject(("LEN", {"start_date": "2025-03-01"}), ("FU", {"death_date": on})))
+        for on in ("2025-05-29", "2025-05-30")
+    ]
+    assert [(one.status, one.reason) for one in ends] == [("not_evaluable", "before_landmark"), ("evaluable", "")]
+
+
+def test_a_competing_event_counts_unless_the_event_is_of_the_same_day():
+    parts = PFS.model_dump(by_alias=True) | {"competing": [{"code": "transplant", "date": "FU.transplant_date"}]}
+    rivals = EndpointSet.model_validate({"endpoints": [parts]}).endpoints[0]
+    start = ("LEN", {"start_date": "2025-03-01"})
+    ends = [
+        evaluate(rivals, subject(start, ("FU", {"death_date": "2025-05-01", "transplant_date": on}))).value
+        for on in ("2025-04-30", "2025-05-01")
+    ]
+    assert [(one["event"], one["event_code"]) for one in ends] == [(2, "transplant"), (1, "death")]
+
+
 def test_a_recorded_duration_is_taken_where_there_are_no_dates():
     endpoint = rule(
         code="OS",
@@ -333,7 +353,10 @@ RHS = rule(
             "date": {"form": "HSEV", "item": "event_date", "where": {"kind": ["SPLENECTOMY"]}},
         }
     ],
-    competing=[{"code": "death", "date": "STATUS.death_date"}],
+    competing=[
+        {"code": "death", "date": "STATUS.death_date"},
+        {"code": "retransplantation", "date": "STATUS.retransplant_date"},
+    ],
     excluded=[{"form": "SP6M", "where": {"other_cause": "Y"}}],
 )
 TRANSPLANT = ("OPER", {"transplant_date": "2025-01-01"})  # day 150 = 2025-05-31, day 180 = 06-30, day 210 = 07-30
@@ -378,6 +401,37 @@ def count(on, **values):
         ),
         # an operation before the transplant is history, not an endpoint
         ([("HSEV", {"kind": "SPLENECTOMY", "event_date": "2024-03-01"})], "not_evaluable", None, None),
+        # and hides no later one
+        (
+            [("HSEV", {"kind": "SPLENECTOMY", "event_date": on}) for on in ("2024-03-01", "2025-03-01")],
+            "evaluable",
+            1,
+            "splenectomy",
+        ),
+        # counts after re-transplantation are those of another graft
+        (
+            [
+                count("2025-06-20", platelets=160),
+                spleen(platelets=150),
+                ("STATUS", {"retransplant_date": "2025-06-10"}),
+            ],
+            "competing",
+            None,
+            "retransplantation",
+        ),
+        # other causes are asked of the state, not of a competing event
+        ([("STATUS", {"death_date": "2025-03-01"}), spleen(other_cause="Y")], "competing", None, "death"),
+        # the earlier of the two decides, and on one day the operation
+        *(
+            (
+                [("STATUS", {"death_date": "2025-03-01"}), ("HSEV", {"kind": "SPLENECTOMY", "event_date": on})],
+                *decided,
+            )
+            for on, decided in (
+                ("2025-03-02", ("competing", None, "death")),
+                ("2025-03-01", ("evaluable", 1, "splenectomy")),
+            )
+        ),
     ],
 )
 def test_refractory_hypersplenism_at_six_months(rows, status, label, code):
