@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .mapping import Mapping, Target
-from .model import Form, Item, StudyDefinition
+from .model import MOST_REPEATS, Form, Item, StudyDefinition
 from .tables import BadTable, Row, Table
 from .values import BadValue, parse_value
 
@@ -196,7 +196,7 @@ class _Reader:
 
     def counted(self, row: Row, facts: dict[str, str], name: str) -> int | None:
         text = facts.get(name) or "1"
-        if text.isascii() and text.isdigit() and 1 <= int(text) <= 9999:
+        if text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_REPEATS:
             return int(text)
         zh, en = f"{name} 应为 1 起的整数", f"{name} is a whole number from 1"
         self.refuse(row, name, zh, en, "请改正", "correct it")

@@ -21,6 +21,7 @@ ItemType = Literal[
 ValueType = Literal["text", "integer", "decimal", "date", "choice"]
 Severity = Literal["hard", "soft"]
 NUMERIC = ("integer", "decimal")
+MOST_REPEATS = 9999
 
 # Words that CEL keeps for itself, and the roots of the names that PLAN gives expressions.
 RESERVED = frozenset(
@@ -225,6 +226,10 @@ class Form(Part):
     def order(self) -> tuple[str, ...]:
         """Items in the order in which they can be evaluated."""
         return tuple(dependency_order({name: self.needs(item) for name, item in self.items.items()}))
+
+    def may_be_number(self, number: int) -> bool:
+        """Whether a record of this form can be the `number`-th at its visit."""
+        return 1 <= number <= (MOST_REPEATS if self.repeating else 1)
 
     def item(self, name: str) -> Item:
         try:

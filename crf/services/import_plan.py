@@ -224,7 +224,7 @@ class _Planner:
             zh, en = f"表单{key.form}不在访视“{key.event}”", f"form {key.form} is not part of event {key.event!r}"
             self.refuse(incoming, "event", zh, en, f"可用:{known}", f"there are: {known}")
             return None
-        if key.number > 1 and not self.definition.form(key.form).repeating:
+        if not self.definition.form(key.form).may_be_number(key.number):
             zh, en = f"表单{key.form}不可重复", f"form {key.form} does not repeat"
             self.refuse(incoming, "number", zh, en, "number 写 1", "let number be 1")
             return None

@@ -83,6 +83,7 @@ def save(
         _refuse_stale(record, expected_revision)
         build_id = record.build_id if record else current_build(subject.study, subject.site).pk
         definition = definition_of_build(build_id)
+        _refuse_place(definition, visit, form, repeat)
         entry = _read(subject, visit, form, data, record, definition, records, language)
         values = _kept(entry)
         _refuse_incomplete(entry, complete, language)
@@ -163,9 +164,18 @@ def _existing(records: list[Record], visit: Visit, form: str, repeat: int) -> Re
 def _refuse_stale(record: Record | None, expected_revision: int | None) -> None:
     if record and record.status == Record.Status.LOCKED:
         raise RecordIsLocked([("", _("This record is locked in a dataset; it must be unlocked first."))])
-    if expected_revision is not None and expected_revision != (record.revision if record else 0):
-        assert record is not None
-        raise EditConflict(record)
+    if expected_revision is None or expected_revision == (record.revision if record else 0):
+        return
+    if record is None:
+        raise RecordRefused([("", _("Nothing was saved here yet."))])
+    raise EditConflict(record)
+
+
+def _refuse_place(definition: StudyDefinition, visit: Visit, form: str, repeat: int) -> None:
+    if form not in definition.event(visit.event).forms:
+        raise RecordRefused([("", _("The form %(form)s is not part of this visit.") % {"form": form})])
+    if not definition.form(form).may_be_number(repeat):
+        raise RecordRefused([("", _("The form %(form)s has no number %(number)s.") % {"form": form, "number": repeat})])
 
 
 def _read(
@@ -178,8 +188,6 @@ def _read(
     records: list[Record],
     language: str,
 ) -> Entry:
-    if form not in definition.event(visit.event).forms:
-        raise RecordRefused([("", _("The form %(form)s is not part of this visit.") % {"form": form})])
     unknown = [name for name in data if name not in definition.form(form).items]
     if unknown:
         raise RecordRefused([(name, _("The form has no such item.")) for name in unknown])

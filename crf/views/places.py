@@ -78,8 +78,8 @@ def place_or_404(request: HttpRequest, code: str, number: str, event: str, visit
     held = rights(request.user, site=subject.site)
     the_form = form_or_404(build.study_definition, event, form)
     place = Place(subject, the_visit, the_form, repeat, build, record, records, held)
-    if record is None and repeat > (max(place.repeats, default=0) + 1 if the_form.repeating else 1):
-        raise Http404(f"{form} number {repeat} comes after one that does not exist")
+    if not the_form.may_be_number(repeat) or (record is None and repeat > max(place.repeats, default=0) + 1):
+        raise Http404(f"{form} has no number {repeat}, or it comes after one that does not exist")
     return place
 
 

@@ -12,7 +12,7 @@ from pydicom.datadict import dictionary_has_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import UID
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from pydicom.valuerep import PersonName
 
 from imaging.dicom import profile as table
@@ -259,7 +259,9 @@ def _file_meta(original: Dataset, copy: Dataset) -> FileMetaDataset:
     meta.FileMetaInformationVersion = b"\0\1"
     meta.MediaStorageSOPClassUID = copy.SOPClassUID
     meta.MediaStorageSOPInstanceUID = copy.SOPInstanceUID
-    meta.TransferSyntaxUID = original.file_meta.TransferSyntaxUID
+    syntax = original.file_meta.TransferSyntaxUID
+    # Deflated headers can't be searched for what names the patient.
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == DeflatedExplicitVRLittleEndian else syntax
     meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_NAME
     return meta

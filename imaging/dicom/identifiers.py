@@ -96,7 +96,7 @@ def _innocent_numbers(copy: Dataset) -> str:
 
 
 def write(copy: Dataset) -> bytes:
-    """The object as a Part 10 file in its own transfer syntax; the same object gives the same bytes."""
+    """The object as a Part 10 file in the transfer syntax that it names; the same object gives the same bytes."""
     buffer = BytesIO()
     try:
         pydicom.dcmwrite(buffer, copy, enforce_file_format=True)

@@ -228,10 +228,11 @@ def test_a_repeating_form_offers_one_more_and_no_gap(signed_in, subject, coordin
 
 
 @pytest.mark.parametrize(
-    ("form", "event", "item"), [("XX", "BASELINE", None), ("AE", "BASELINE", None), ("DM", "NEVER", None)]
+    ("form", "event", "repeat"),
+    [("XX", "BASELINE", 1), ("AE", "BASELINE", 1), ("DM", "NEVER", 1), ("DM", "BASELINE", 2), ("AE", "LOG", 0)],
 )
-def test_a_form_that_the_study_does_not_have_there_is_not_found(signed_in, subject, form, event, item):
-    assert signed_in("coordinator").get(place(subject, form, event=event)).status_code == 404
+def test_a_form_that_the_study_does_not_have_there_is_not_found(signed_in, subject, form, event, repeat):
+    assert signed_in("coordinator").get(place(subject, form, event=event, repeat=repeat)).status_code == 404
 
 
 def test_a_monitor_reads_and_cannot_type(signed_in, subject, coordinator):

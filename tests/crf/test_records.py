@@ -242,3 +242,15 @@ def test_a_derived_value_that_changes_after_signature_voids_it(subject, cast, co
     enter(subject, "LB", {"albumin": "40"}, by=coordinator, reason="typing error")
     month.refresh_from_db()
     assert (month.data["albumin_change"], month.status) == (2, "complete")
+
+
+@pytest.mark.parametrize(("form", "event", "repeat"), [("DM", "BASELINE", 2), ("DM", "BASELINE", 0), ("AE", "LOG", 0)])
+def test_a_form_is_saved_only_under_a_number_it_can_have(subject, coordinator, form, event, repeat):
+    with pytest.raises(records.RecordRefused):
+        enter(subject, form, {}, by=coordinator, event=event, repeat=repeat)
+    assert not Record.objects.exists()
+
+
+def test_a_save_on_top_of_a_record_that_is_not_there_is_refused(subject, coordinator):
+    with pytest.raises(records.RecordRefused):
+        enter(subject, "DM", {"age": "50"}, by=coordinator, expected_revision=3)

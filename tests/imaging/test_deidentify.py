@@ -5,12 +5,13 @@ import re
 import pydicom
 import pytest
 from pydicom import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from imaging.dicom import guard, identifiers, profile
+from imaging.dicom import gate, guard, identifiers, profile
 from imaging.dicom.dates import shift_date, shift_datetime
 from imaging.dicom.deidentify import Options, Pseudonyms, deidentify
 from imaging.dicom.descriptors import clean_text
-from tests.imaging.dicom_objects import ORIGINAL_ROOT, as_bytes, everything, slice_of
+from tests.imaging.dicom_objects import ORIGINAL_ROOT, as_bytes, everything, slice_of, with_meta
 
 BASIC = Options(modified_dates=False, patient_characteristics=False, clean_descriptors=False)
 KEY = Pseudonyms(b"a project key of thirty-two bytes")
@@ -103,6 +104,13 @@ def test_text_in_the_wrong_field_is_emptied_and_text_that_stays_is_reported():
     copy = deidentify(original, pseudonyms=KEY)
     assert identifiers.scrub(copy, found) == ["Manufacturer"]
     assert identifiers.remaining(identifiers.write(copy), copy, found) == ["PatientName"]
+
+
+def test_text_that_stays_in_a_deflated_object_is_reported_too():
+    original = with_meta(slice_of(BodyPartExamined="ZHANG"), DeflatedExplicitVRLittleEndian)
+    passed = gate.admit(as_bytes(original), pseudonyms=KEY, patient_key=str)
+    assert passed.held and passed.held.code == "identifier_remains"
+    assert guard.parse(passed.content).pixel_array.tolist() == slice_of().pixel_array.tolist()
 
 
 def test_chinese_names_are_found_in_any_encoding():
