@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from imaging.dicom import guard, nifti, nrrd
+from imaging.dicom import guard, identifiers, nifti, nrrd
 from imaging.dicom.reasons import Refused
 
 SEGMENTATION_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
@@ -101,6 +101,7 @@ def _from_dicom(dataset: Dataset, label: int | None, series_uids: frozenset[str]
     if str(dataset.SOPClassUID) not in SEGMENTATION_CLASSES:
         raise Refused("mask_format", error=dataset.SOPClassUID.name)
     _check_reference(dataset, series_uids)
+    identifiers.scrub(dataset, identifiers.known(dataset))  # the software and the labels are shown and stored
     labels = {int(item.SegmentNumber): str(item.get("SegmentLabel") or "") for item in dataset.SegmentSequence}
     labels.pop(0, None)  # a LABELMAP may list its background
     chosen = _chosen(labels, label)

@@ -7,6 +7,7 @@ import SimpleITK as sitk
 
 from imaging.dicom import nifti, nrrd, segmentation
 from imaging.dicom.reasons import Refused
+from tests.imaging.dicom_objects import as_bytes
 from tests.imaging.volumes import image, parse, sort_folder
 
 
@@ -74,6 +75,15 @@ def test_segmentations_by_several_vendors_for_one_image(shared):
     mask = segmentation.read(next((folder / "mask").iterdir()).read_bytes(), series(folder / "image"))
     assert mask.voxels == 322
     assert mask.software.startswith("https://github.com/qiicr/dcmqi")
+
+
+def test_a_segmentation_keeps_no_text_that_names_its_patient(shared):
+    folder = shared / "data/imaging/seg_dicom4qi_data_5"
+    dataset = parse(next((folder / "mask").iterdir()))
+    dataset.PatientName, dataset.ManufacturerModelName = "Zhang^San", "drawn for ZHANG"
+    mask = segmentation.read(as_bytes(dataset), series(folder / "image"))
+    assert mask.voxels == 322
+    assert "ZHANG" not in f"{mask.software} {mask.labels}"
 
 
 def test_the_ibsi_phantom_mask_has_its_voxels(shared):
