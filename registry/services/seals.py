@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.apps import apps
 from django.conf import settings
-from django.db import connection, models
+from django.db import connection, models, transaction
 
 from registry import audit, merkle
 from registry.models import AuditEvent, AuditSeal, Signature, User
@@ -60,10 +60,11 @@ def audited_models() -> list[type[audit.Audited]]:
 def seal(*, by: User) -> AuditSeal | None:
     """Seal what was written since the last seal; None when there is nothing new."""
     authorise(by, Permission.AUDIT_SEAL)
+    settled = _settled()
     with audit.change(by=by):
-        _wait_for_writers()
+        _one_sealer_at_a_time()
         last = AuditSeal.objects.order_by("-pk").first()
-        entries = list(_rows_after(last.upto if last else {}))
+        entries = list(_rows_between(last.upto if last else {}, settled))
         if not entries:
             return None
         upto = dict(last.upto) if last else {}
@@ -93,7 +94,7 @@ def verify() -> Verification:
         problems += _row_problems(one, entries, covered)
         rows += len(entries)
         covered, previous = one.upto, one.root
-    unsealed = sum(1 for _ in _rows_after(covered))
+    unsealed = sum(1 for _ in _rows_between(covered, None))
     return Verification(AuditSeal.objects.count(), rows, unsealed, problems)
 
 
@@ -126,30 +127,40 @@ def _row_problems(one: AuditSeal, entries: list[list[str]], covered: dict[str, i
             yield Problem("row_altered", table, key, f"{table} row {key} was altered after seal {one.pk}")
 
 
-def _rows_after(covered: dict[str, int]) -> Iterator[tuple[str, int, str]]:
-    return _rows_between(covered, None)
-
-
 def _rows_between(after: dict[str, int], upto: dict[str, int] | None) -> Iterator[tuple[str, int, str]]:
     """(table, key, SHA-256 of the row) in order. Null columns don't count, so that a new one changes no old digest."""
     for model in sealed_tables():
         table, key = model._meta.db_table, model._meta.pk.column
+        first = after.get(table)
         last = None if upto is None else upto.get(table, 0)
         query = (
             f"SELECT {key}, encode(sha256(convert_to(jsonb_strip_nulls(to_jsonb(t))::text, 'UTF8')), 'hex') "  # noqa: S608
-            f"FROM {table} t WHERE {key} > %s AND (%s::bigint IS NULL OR {key} <= %s) ORDER BY {key}"
+            f"FROM {table} t WHERE (%s::bigint IS NULL OR {key} > %s) AND (%s::bigint IS NULL OR {key} <= %s) "
+            f"ORDER BY {key}"
         )
         with connection.cursor() as cursor:
-            cursor.execute(query, [after.get(table, 0), last, last])
+            cursor.execute(query, [first, first, last, last])
             for primary_key, digest in cursor:
                 yield table, primary_key, digest
 
 
-def _wait_for_writers() -> None:
-    """Let transactions that already took a key commit first; else their rows would look inserted later."""
-    tables = ", ".join(model._meta.db_table for model in sealed_tables())
+def _settled() -> dict[str, int]:
+    """The last key of each table below which no transaction under way can still commit a row: the row would look
+    inserted later. One table at a time, so that a writer who holds one and wants another never waits in a ring."""
+    upto = {}
+    for model in sealed_tables():
+        table, key = model._meta.db_table, model._meta.pk.column
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {table} IN SHARE MODE")
+            cursor.execute(f"SELECT coalesce(max({key}), 0) FROM {table}")  # noqa: S608
+            upto[table] = cursor.fetchone()[0]
+    return upto
+
+
+def _one_sealer_at_a_time() -> None:
+    """Two seals over the same rows would each find the other's rows removed."""
     with connection.cursor() as cursor:
-        cursor.execute(f"LOCK TABLE {tables} IN SHARE MODE")
+        cursor.execute(f"LOCK TABLE {AuditSeal._meta.db_table} IN SHARE ROW EXCLUSIVE MODE")
 
 
 def _leaf(table: str, key: int, digest: str) -> bytes:

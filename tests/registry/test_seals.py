@@ -1,5 +1,8 @@
 """Whoever bends the trail is found: the tampering is a superuser's, with triggers off."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import psycopg
 import pytest
 from django.db import connection
@@ -74,13 +77,64 @@ def test_each_kind_of_tampering_is_named(sealed, tampering_db, tampering, kinds)
     assert kinds <= found()
 
 
-def test_a_row_inserted_among_sealed_ones_is_named(sealed, tampering_db):
+EVENT_ROW = (
+    "INSERT INTO registry_auditevent (id, kind, at, source, role, organisation, reason, request_id, details)"
+    " VALUES ({}, 'forged', now(), 'web', '', '', '', '', '{{}}')"
+)
+
+
+def test_a_row_put_in_place_of_another_is_named(sealed, tampering_db):
     tampering_db.execute("DELETE FROM registry_auditevent WHERE id = 1")
-    columns = "kind, at, source, role, organisation, reason, request_id, details"
-    tampering_db.execute(
-        f"INSERT INTO registry_auditevent (id, {columns}) VALUES (1, 'forged', now(), 'web', '', '', '', '', '{{}}')"
-    )
+    tampering_db.execute(EVENT_ROW.format(1))
     assert "row_altered" in found()
+
+
+def test_a_row_inserted_where_no_key_was_is_named(sealed, tampering_db):
+    tampering_db.execute(EVENT_ROW.format(-1))
+    assert found() == {"row_inserted"}
+
+
+def test_two_that_seal_at_once_make_one_seal(tampering_db, site, coordinator, monkeypatch):
+    enrol(site, by=coordinator)
+    sealing, go_on, root = Event(), Event(), merkle.root
+
+    def slowly(leaves):
+        sealing.set()
+        assert go_on.wait(20)
+        return root(leaves)
+
+    monkeypatch.setattr(merkle, "root", slowly)
+    with ThreadPoolExecutor(2) as executor:
+        first = executor.submit(seal_here)
+        assert sealing.wait(20)
+        second = executor.submit(seal_here)
+        with pytest.raises(TimeoutError):
+            second.result(timeout=1)
+        go_on.set()
+        assert first.result(20) and second.result(20) is None
+    assert seals.verify().problems == []
+
+
+def test_a_writer_who_goes_from_table_to_table_is_waited_for_and_never_refused(transactional_clone, site, coordinator):
+    enrol(site, by=coordinator)
+    with psycopg.connect(servers.attached().database_url("lobule_app", transactional_clone)) as writer:
+        writer.execute(EVENT_ROW.format("DEFAULT"))
+        with ThreadPoolExecutor(1) as executor:
+            sealing = executor.submit(seal_here)
+            with pytest.raises(TimeoutError):
+                sealing.result(timeout=1)
+            writer.execute("LOCK TABLE crf_historicalrecord IN ROW EXCLUSIVE MODE")
+            writer.commit()
+            assert sealing.result(20)
+    assert seals.verify().unsealed == 0 and seals.verify().problems == []
+
+
+def seal_here():
+    """Seal on a connection of this thread's own."""
+    try:
+        return seals.seal(by=people.system_user())
+    finally:
+        connection.close()
 
 
 def test_a_resealed_trail_fails_by_its_key(sealed, settings):
