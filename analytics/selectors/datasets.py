@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from analytics.models import Dataset, Evaluation
+from analytics.selectors import storage
+from analytics.snapshots import manifest
+from analytics.snapshots.manifest import Fault
 from registry.models import Study
+
+
+def faults(dataset: Dataset) -> list[Fault]:
+    """What is not as it was locked: files, tables, or the hash that the signature binds."""
+    found = manifest.verify(storage.folder(dataset.folder), dataset.manifest)
+    if {dataset.hash, dataset.signature.digest} != {dataset.manifest["hash"]}:
+        found.append(Fault("database", "hash", "the signed hash is not the manifest's"))
+    return found
 
 
 def newest(study: Study) -> list[Dataset]:

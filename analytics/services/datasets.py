@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from analytics.models import Dataset, DatasetRecord, StudyRules
+from analytics.selectors import datasets as kept
 from analytics.selectors import readiness, rules, storage
 from analytics.selectors.content import Content, content
 from analytics.selectors.readiness import Readiness
@@ -27,6 +29,7 @@ from registry.models import Study, User
 from registry.permissions import Permission, authorise
 from registry.services import signatures
 
+NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")  # it becomes the name of a folder where a dataset is exported to
 MEANING = "I lock this dataset for analysis"
 
 
@@ -35,7 +38,7 @@ class LockRefused(Exception):
 
 
 class ExportRefused(Exception):
-    """The dataset can't be exported to that place."""
+    """The dataset can't be exported; the message says why and what to do."""
 
 
 def preflight(*, study: Study, by: User) -> Readiness:
@@ -70,9 +73,7 @@ def lock(*, study: Study, name: str, password: str, exceptions: Mapping[str, str
 def verify(*, dataset: Dataset, by: User) -> list[Fault]:
     """Recompute every hash of the dataset; the faults name the file. None is: as it was locked."""
     authorise(by, Permission.DATASET_VIEW, study=dataset.study)
-    faults = manifest.verify(storage.folder(dataset.folder), dataset.manifest)
-    if dataset.manifest["hash"] != dataset.hash:
-        faults.append(Fault("database", "hash", "the signed hash is not the manifest's"))
+    faults = kept.faults(dataset)
     with audit.change(by=by):
         details = {"dataset": dataset.pk, "hash": dataset.hash, "faults": [one.file for one in faults]}
         audit.event(kind="dataset.verify", study=dataset.study, details=details)
@@ -80,11 +81,17 @@ def verify(*, dataset: Dataset, by: User) -> list[Fault]:
 
 
 def export(*, dataset: Dataset, folder: Path, by: User) -> Path:
-    """Copy the dataset's files into `folder`/<name>-v<version>; the folder must not be there yet."""
+    """Copy the dataset's files into `folder`/<study>-<name>-v<version>; the folder must not be there yet.
+
+    Raises ExportRefused, also where the files are not those that were locked.
+    """
     authorise(by, Permission.DATASET_EXPORT, study=dataset.study)
     place = folder / f"{dataset.study.code.lower()}-{dataset.name}-v{dataset.version}"
     if place.exists():
         raise ExportRefused(_("%(place)s is already there; choose another folder.") % {"place": place})
+    if faults := kept.faults(dataset):
+        listed = ", ".join(sorted({fault.file for fault in faults}))
+        raise ExportRefused(_("Not as it was locked: %(files)s. Restore the dataset first.") % {"files": listed})
     with audit.change(by=by):
         details = {"dataset": dataset.pk, "hash": dataset.hash, "files": len(dataset.manifest["files"])}
         audit.event(kind="dataset.export", study=dataset.study, details=details)
@@ -94,8 +101,8 @@ def export(*, dataset: Dataset, folder: Path, by: User) -> Path:
 
 
 def _guard(study: Study, name: str) -> StudyRules:
-    if not name:
-        raise LockRefused(_("Give the dataset a name."))
+    if not NAME.fullmatch(name):
+        raise LockRefused(_("Name the dataset with 1 to 60 letters, digits, hyphens or underscores."))
     in_force = rules.current(study)
     if in_force is None:
         raise LockRefused(_("The study has no endpoint rules yet; publish them with import_analysis."))
@@ -103,10 +110,15 @@ def _guard(study: Study, name: str) -> StudyRules:
 
 
 def _one_at_a_time(study: Study) -> None:
-    """Nobody else locks this study, and no record of it changes, until this transaction ends."""
+    """Nobody else locks this study, enrols in it, or begins or changes a record of it, until this transaction ends.
+
+    An enrolment holds its site, a save its subject: with both held here, what was checked is what is frozen.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('analytics.lock'), %s)", [study.pk])
-    list(Record.objects.filter(subject__study=study).select_for_update(of=("self",)).values_list("pk", flat=True))
+    held = (study.sites.all(), study.subjects.all(), Record.objects.filter(subject__study=study))
+    for rows in held:
+        list(rows.order_by("pk").select_for_update(of=("self",), no_key=True).values_list("pk", flat=True))
 
 
 def _guard_open_issues(study: Study, exceptions: Mapping[str, str]) -> None:

@@ -20,12 +20,12 @@ from analytics.radiomics import engine_version
 from analytics.results import figures
 from analytics.results.assumptions import assumptions
 from analytics.results.build import Built, build
+from analytics.selectors import datasets as kept
 from analytics.selectors import features as asked
 from analytics.selectors import frames, plans, reports, rules, runs, storage
 from analytics.selectors.frames import Assembled
 from analytics.services import features
 from analytics.services.features import ImageHasChanged
-from analytics.snapshots import manifest
 from analytics.snapshots.software import versions
 from registry import audit, jobs
 from registry.jobs import Progress
@@ -119,8 +119,7 @@ def evaluate(
 
 
 def _guard_unaltered(dataset: Dataset) -> None:
-    faults = manifest.verify(storage.folder(dataset.folder), dataset.manifest)
-    if faults:
+    if faults := kept.faults(dataset):
         listed = "; ".join(f"{one.file}: {one.code}" for one in faults)
         raise DatasetAltered(f"dataset {dataset} is not as it was locked ({listed}); restore it from a backup")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import translation
 
 from analytics.models import Dataset, DatasetRecord
@@ -36,8 +37,6 @@ def test_every_record_of_the_dataset_is_locked_at_the_revision_it_holds(dataset)
 
 
 def test_a_locked_record_cannot_be_changed_even_by_sql(dataset):
-    from django.db import connection
-
     with pytest.raises(DatabaseError, match="locked"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("UPDATE crf_record SET data = '{}', revision = revision + 1")
 
@@ -54,6 +53,44 @@ def test_a_wrong_password_locks_nothing_and_is_noted(filled, cast):
 def test_nobody_but_the_pi_locks(study, cast, role):
     with pytest.raises(PermissionDenied):
         datasets.lock(study=study, name="main", password=PASSWORD, by=cast[role])
+
+
+@pytest.mark.parametrize("name", [" ", "../main", "x" * 61])
+def test_a_name_that_is_no_folder_is_refused(filled, cast, name):
+    with translation.override("en"), pytest.raises(datasets.LockRefused, match="letters"):
+        datasets.lock(study=filled, name=name, password=PASSWORD, by=cast["pi"])
+
+
+def test_nothing_is_entered_or_enrolled_while_a_lock_is_under_way(transactional_clone, filled, cast, site, monkeypatch):
+    subject = enrol(site, by=cast["coordinator"])
+    why = dict.fromkeys(datasets.preflight(study=filled, by=cast["pi"]).counts, "one subject is new")
+    lock_records, late = datasets._lock_records, []
+
+    def locked_meanwhile(*arguments: object) -> None:
+        for act in (lambda: enrol(site, by=cast["coordinator"]), lambda: _age(subject, cast["coordinator"])):
+            late.append(threading.Thread(target=_alone, args=[act]))
+            late[-1].start()
+        late[-1].join(2)
+        lock_records(*arguments)
+
+    monkeypatch.setattr(datasets, "_lock_records", locked_meanwhile)
+    dataset = datasets.lock(study=filled, name="main", password=PASSWORD, exceptions=why, by=cast["pi"])
+    for thread in late:
+        thread.join()
+    assert dataset.manifest["content"]["counts"] == {"subjects": 5, "images": 0, "segmentations": 0, "records": 12}
+    assert filled.subjects.count() == 6 and Record.objects.count() == 13  # they only had to wait
+    assert not DatasetRecord.objects.exclude(record__status="locked").exists()
+
+
+def _age(subject, coordinator) -> None:
+    enter(subject, "DM", {"age": "50"}, by=coordinator)
+
+
+def _alone(act) -> None:
+    try:
+        act()
+    finally:
+        connection.close()
 
 
 def test_killed_half_way_nothing_is_locked(filled, cast, monkeypatch):
@@ -133,6 +170,15 @@ def test_a_flipped_bit_is_named(dataset, cast):
         path.write_bytes(content)
     assert {fault.file for fault in faults} == {"forms/LB.parquet"}
     assert "altered" in {fault.code for fault in faults}
+
+
+def test_a_dataset_that_the_signature_does_not_bind_is_named_and_not_exported(dataset, cast, tmp_path):
+    dataset.signature.digest = "0" * 64
+    faults = datasets.verify(dataset=dataset, by=cast["pi"])
+    assert [(fault.file, fault.code) for fault in faults] == [("database", "hash")]
+    with pytest.raises(datasets.ExportRefused, match="database"):
+        datasets.export(dataset=dataset, folder=tmp_path / "out", by=cast["pi"])
+    assert not (tmp_path / "out").exists() and not AuditEvent.objects.filter(kind="dataset.export").exists()
 
 
 def test_a_missing_an_extra_and_a_forged_file_are_named(dataset, cast, tmp_path):
