@@ -1,4 +1,4 @@
-"""Objective response from sums of target diameters, mRECIST (viable) and RECIST 1.1 (statistics.md §4.1)."""
+"""Best overall response from sums of target diameters, mRECIST (viable) and RECIST 1.1 (statistics.md §4.1)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from analytics.endpoints.rows import (
     matching,
     number,
 )
+from crf.definitions.response import mrecist, mrecist_target
 
 ORDER = ("CR", "PR", "SD", "PD")
 
@@ -30,27 +31,6 @@ class Assessment:
     row: Row
     target_sum: float | None
     recorded: str | None
-
-
-def target_response(now: float, baseline: float, nadir: float, minimum_mm: float = 0.0) -> str:
-    """CR: no viable target left. PD: >= 20% over the nadir (and >= `minimum_mm`). PR: >= 30% under baseline.
-
-    `nadir` is the smallest sum before now, baseline included. From a nadir of 0 any viable target is progression.
-    """
-    if now == 0:
-        return "CR"
-    risen = now - nadir
-    # The sums are measured to 0.1 mm: without the tolerance 60.0 over a nadir of 50.0 depends on binary fractions.
-    if risen > 0 and risen >= 0.2 * nadir - 1e-9 and risen >= minimum_mm - 1e-9:
-        return "PD"
-    return "PR" if now <= 0.7 * baseline + 1e-9 else "SD"
-
-
-def overall_response(target: str, *, non_target_progression: bool, non_target_complete: bool, new_lesion: bool) -> str:
-    """New lesion or non-target progression is PD; target CR with non-target left is PR (Lencioni & Llovet 2010)."""
-    if new_lesion or non_target_progression:
-        return "PD"
-    return "PR" if target == "CR" and not non_target_complete else target
 
 
 def best_response(rule: BestResponse, subject: SubjectRows, cutoff: date | None = None) -> Result:
@@ -83,6 +63,7 @@ def _assessments(rule: BestResponse, subject: SubjectRows, start: date) -> list[
             continue
         recorded = row.values.get(read_from.response) if read_from.response else None
         target = number(row.values.get(read_from.target_sum)) if read_from.target_sum else None
+        target = target if target is None or target >= 0 else None
         moment = read(on, rule.completion, start)
         found_here.append(Assessment(moment.on, row, target, None if is_missing(recorded) else str(recorded)))
     return sorted((one for one in found_here if one.on >= start), key=lambda one: (one.on, one.row.record))
@@ -111,16 +92,20 @@ def _graded(rule: BestResponse, assessed: list[Assessment], baseline: float | No
 
 
 def _grade(rule: BestResponse, one: Assessment, baseline: float | None, nadir: float | None) -> str | None:
-    if one.target_sum is None or baseline is None or nadir is None:
-        return one.recorded if one.recorded in ORDER else None
-    non_target = _value(one.row, rule.assessments.non_target)
-    target = target_response(one.target_sum, baseline, nadir, rule.progression_minimum_mm)
-    return overall_response(
-        target,
-        non_target_progression=non_target in _texts(rule.codes.non_target_progression),
-        non_target_complete=non_target is None or non_target in _texts(rule.codes.non_target_complete),
-        new_lesion=_value(one.row, rule.assessments.new_lesion) in _texts(rule.codes.new_lesion),
-    )
+    """The overall response by the rule; as recorded where the target lesions can't be judged and nothing else grew."""
+    target = "NE"
+    if one.target_sum is not None and baseline is not None and nadir is not None:
+        target = mrecist_target(baseline, nadir, one.target_sum, rule.progression_minimum_mm)
+    new_lesion = _value(one.row, rule.assessments.new_lesion) in _texts(rule.codes.new_lesion)
+    graded = mrecist(target, _non_target(rule, one.row), "Y" if new_lesion else "N")
+    return next((code for code in (graded, one.recorded) if code in ORDER), None)
+
+
+def _non_target(rule: BestResponse, row: Row) -> str:
+    found = _value(row, rule.assessments.non_target)
+    if found in _texts(rule.codes.non_target_progression):
+        return "PD"
+    return "CR" if found is None or found in _texts(rule.codes.non_target_complete) else "SD"
 
 
 def _value(row: Row, item: str | None) -> str | None:
