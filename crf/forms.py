@@ -214,6 +214,12 @@ def reason(post: QueryDict) -> Reason:
     return Reason(post.get("reason-code", "").strip(), post.get("reason-text", "").strip())
 
 
+def revision_of(post: QueryDict) -> int:
+    """The revision of the record that the page showed; 0 where it showed none."""
+    revision = post.get("revision", "")
+    return int(revision) if revision.isdecimal() else 0
+
+
 def as_typed(form: Form, study: StudyDefinition, values: Mapping[str, Any]) -> dict[str, Any]:
     """Stored values the way a person would type them."""
     return {name: _as_typed(item, study.codelist(item), values.get(name)) for name, item in form.items.items()}

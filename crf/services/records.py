@@ -104,19 +104,29 @@ def save(
     return SaveResult(record, entry.state, changed=True)
 
 
-def verify(*, record: Record, by: User) -> Record:
-    """Mark a complete record as verified against its source (SDV)."""
+def verify(*, record: Record, expected_revision: int | None = None, by: User) -> Record:
+    """Mark a complete record as verified against its source (SDV); refused if it is not the revision expected."""
     authorise(by, Permission.RECORD_VERIFY, subject=record.subject)
-    return _advance(record, Record.Status.COMPLETE, Record.Status.VERIFIED, by)
+    with audit.change(by=by):
+        record = _held(record, expected_revision)
+        if record.status != Record.Status.COMPLETE:
+            raise RecordRefused([("", _("Only a complete record can be verified."))])
+        record.status = Record.Status.VERIFIED
+        record.save()
+    return record
 
 
-def sign(*, record: Record, password: str, by: User) -> Record:
-    """Sign a complete or verified record: re-authentication, meaning, and its digest (21 CFR 11.50, 11.200)."""
+def sign(*, record: Record, password: str, expected_revision: int | None = None, by: User) -> Record:
+    """Sign a complete or verified record: re-authentication, meaning, and its digest (21 CFR 11.50, 11.200).
+
+    Refused if it is not the revision expected: nobody signs what they did not see.
+    """
     authorise(by, Permission.RECORD_SIGN, subject=record.subject)
-    if record.status not in (Record.Status.COMPLETE, Record.Status.VERIFIED):
-        raise RecordRefused([("", _("Only a complete record can be signed."))])
     signatures.reauthenticate(password=password, study=record.subject.study, by=by)
     with audit.change(by=by):
+        record = _held(record, expected_revision)
+        if record.status not in (Record.Status.COMPLETE, Record.Status.VERIFIED):
+            raise RecordRefused([("", _("Only a complete record can be signed."))])
         record.status = Record.Status.SIGNED
         record.save()
         signatures.sign(
@@ -146,14 +156,28 @@ def lock(*, records: Iterable[Record], reason: str, by: User) -> int:
 
 
 def unlock(*, record: Record, reason: str, by: User) -> Record:
-    """Open a locked record again; earlier datasets keep what they hold."""
+    """Open a locked record again, complete or in progress as it was; earlier datasets keep what they hold."""
     authorise(by, Permission.DATASET_LOCK, study=record.subject.study)
     if not reason.strip():
         raise ReasonNeeded([("", _("Unlocking needs a reason."))])
     with audit.change(by=by, reason=reason):
-        record.status = Record.Status.COMPLETE
+        record = _held(record)
+        if record.status != Record.Status.LOCKED:
+            raise RecordRefused([("", _("This record is not locked."))])
+        before = record.history.exclude(status=Record.Status.LOCKED).latest("revision")
+        record.status = Record.Status.COMPLETE if _is_past_entry(before) else Record.Status.IN_PROGRESS
         record.save()
         audit.event(kind="record.unlock", subject=record.subject, details={"record": record.pk})
+    return record
+
+
+def _held(record: Record, expected_revision: int | None = None) -> Record:
+    """The record as it is now, held until the transaction ends."""
+    subject = record.subject
+    record = Record.objects.select_for_update().get(pk=record.pk)
+    record.subject = subject
+    if expected_revision not in (None, record.revision):
+        raise RecordRefused([("", _("The record changed since this page was opened; look at it again."))])
     return record
 
 
@@ -271,13 +295,3 @@ def _refresh_dependants(subject: Subject, changed: Record, records: list[Record]
                 record.status = Record.Status.COMPLETE if _is_past_entry(record) else record.status
                 record.save()
             _refresh_dependants(subject, record, records, by)
-
-
-def _advance(record: Record, expected: str, status: str, by: User) -> Record:
-    if record.status != expected:
-        text = _("The record is %(status)s; this step needs another state.") % {"status": record.status}
-        raise RecordRefused([("", text)])
-    with audit.change(by=by):
-        record.status = status
-        record.save()
-    return record

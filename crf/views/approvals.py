@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
+from crf.forms import revision_of
 from crf.models import Record
 from crf.services import records
 from crf.views.entry_page import language
@@ -22,8 +23,9 @@ from registry.web import render_page
 
 
 class Password(forms.Form):
-    """The signer proves again who they are (21 CFR 11.200)."""
+    """The signer proves again who they are (21 CFR 11.200), and says which revision they saw."""
 
+    revision = forms.IntegerField(widget=forms.HiddenInput)
     password = forms.CharField(
         label=gettext_lazy("Your password"), widget=forms.PasswordInput(attrs={"autocomplete": "current-password"})
     )
@@ -33,7 +35,7 @@ class Password(forms.Form):
 def verify_record(request: HttpRequest, **address: Any) -> HttpResponse:
     place = place_or_404(request, **address)
     try:
-        records.verify(record=_saved(place), by=request.user)
+        records.verify(record=_saved(place), expected_revision=revision_of(request.POST), by=request.user)
         messages.success(request, _("The record is marked as verified against its source."))
     except records.RecordRefused as refusal:
         messages.error(request, str(refusal))
@@ -60,8 +62,9 @@ def _saved(place: Place) -> Record:
 
 
 def _signed(form: Password, record: Record, request: HttpRequest) -> bool:
+    given = form.cleaned_data
     try:
-        records.sign(record=record, password=form.cleaned_data["password"], by=request.user)
+        records.sign(record=record, password=given["password"], expected_revision=given["revision"], by=request.user)
     except (WrongPassword, records.RecordRefused) as refusal:
         form.add_error("password", str(refusal))
         return False

@@ -57,7 +57,6 @@ def _save(request: HttpRequest, place: Place) -> HttpResponse:
 def _saved(
     request: HttpRequest, place: Place, typed: dict[str, Any], comments: dict[str, str], reason: forms.Reason
 ) -> records.SaveResult:
-    revision = request.POST.get("revision", "")
     return records.save(
         subject=place.subject,
         visit=place.visit,
@@ -67,7 +66,7 @@ def _saved(
         comments=comments,
         reason=str(reason),
         complete=request.POST.get("act") in ("complete", "next"),
-        expected_revision=int(revision) if revision.isdecimal() else 0,
+        expected_revision=forms.revision_of(request.POST),
         language=entry_page.language(),
         by=request.user,
     )

@@ -325,14 +325,23 @@ def test_opening_a_record_costs_the_same_however_many_there_are(signed_in, subje
     assert len(many) == len(few), (len(few), len(many))
 
 
+def shown_revision(html, action=""):
+    """The revision that the form of this address would send."""
+    form = html[html.index(f'action="{action}"') :] if action else html
+    return re.search(r'name="revision" value="(\d+)"', form)[1]
+
+
 def test_a_monitor_marks_a_complete_record_as_verified(signed_in, subject, cast):
     enter(subject, "DM", {"age": "52", "sex": "M"}, by=cast["coordinator"])
     address = place(subject, name="crf:verify-record")
-    signed_in("monitor").post(address)
+    signed_in("monitor").post(address, {"revision": 1})
     assert Record.objects.get().status == "in_progress", "only a complete record can be verified"
     enter(subject, "DM", {"age": "52", "sex": "M"}, by=cast["coordinator"], complete=True)
-    assert "Verified against source" in page(signed_in("monitor").get(place(subject)))
-    signed_in("monitor").post(address)
+    html = page(signed_in("monitor").get(place(subject)))
+    assert "Verified against source" in html
+    assert "changed since" in page(signed_in("monitor").post(address, {"revision": 1}, follow=True))
+    assert Record.objects.get().status == "complete", "what is verified is what was seen"
+    signed_in("monitor").post(address, {"revision": shown_revision(html, address)})
     assert Record.objects.get().status == "verified"
     assert signed_in("coordinator").post(address).status_code == 403
 
@@ -341,10 +350,15 @@ def test_signing_asks_for_the_password_again(signed_in, subject, cast):
     enter(subject, "DM", {"age": "52", "sex": "M"}, by=cast["coordinator"], complete=True)
     address = place(subject, name="crf:sign-record")
     client = signed_in("investigator")
-    refused = client.post(address, {"password": "wrong"})
+    opened = page(client.get(address))
+    refused = client.post(address, {"password": "wrong", "revision": shown_revision(opened)})
     assert refused.status_code == 422 and "nothing was signed" in page(refused)
+    enter(subject, "DM", {"age": "53"}, by=cast["coordinator"], reason="source")
+    outdated = client.post(address, {"password": PASSWORD, "revision": shown_revision(opened)})
+    assert outdated.status_code == 422 and "changed since this page was opened" in page(outdated)
     assert Record.objects.get().status == "complete"
-    assert client.post(address, {"password": PASSWORD}).url == place(subject)
+    answer = client.post(address, {"password": PASSWORD, "revision": shown_revision(page(outdated))})
+    assert answer.url == place(subject)
     assert Record.objects.get().status == "signed"
     signature = Signature.objects.get()
     assert (signature.by, signature.digest) == (cast["investigator"], Record.objects.get().digest)

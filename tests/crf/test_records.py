@@ -190,6 +190,18 @@ def test_a_complete_record_that_gets_a_gap_or_an_impossible_value_is_in_progress
     assert enter(subject, "DM", data, by=coordinator, reason="source").status == "in_progress"
 
 
+@pytest.mark.parametrize(("form", "event", "repeat"), [("DM", "BASELINE", 2), ("DM", "BASELINE", 0), ("AE", "LOG", 0)])
+def test_a_form_is_saved_only_under_a_number_it_can_have(subject, coordinator, form, event, repeat):
+    with pytest.raises(records.RecordRefused):
+        enter(subject, form, {}, by=coordinator, event=event, repeat=repeat)
+    assert not Record.objects.exists()
+
+
+def test_a_save_on_top_of_a_record_that_is_not_there_is_refused(subject, coordinator):
+    with pytest.raises(records.RecordRefused):
+        enter(subject, "DM", {"age": "50"}, by=coordinator, expected_revision=3)
+
+
 @pytest.fixture
 def chained(study, coordinator):
     """A subject whose form C computes from B's derived value, B from A's first record, and A from C."""
@@ -244,13 +256,21 @@ def test_a_derived_value_that_changes_after_signature_voids_it(subject, cast, co
     assert (month.data["albumin_change"], month.status) == (2, "complete")
 
 
-@pytest.mark.parametrize(("form", "event", "repeat"), [("DM", "BASELINE", 2), ("DM", "BASELINE", 0), ("AE", "LOG", 0)])
-def test_a_form_is_saved_only_under_a_number_it_can_have(subject, coordinator, form, event, repeat):
+@pytest.mark.parametrize("act", ["sign", "verify"])
+def test_nobody_signs_or_verifies_a_revision_they_did_not_see(subject, cast, coordinator, act):
+    record = enter(subject, "DM", {"age": "50", "sex": "M"}, by=coordinator, complete=True)
+    enter(subject, "DM", {"age": "51"}, by=coordinator, reason="source says 51")
+    by = {"sign": {"password": PASSWORD, "by": cast["pi"]}, "verify": {"by": cast["monitor"]}}[act]
     with pytest.raises(records.RecordRefused):
-        enter(subject, form, {}, by=coordinator, event=event, repeat=repeat)
-    assert not Record.objects.exists()
+        getattr(records, act)(record=record, expected_revision=1, **by)
+    assert Record.objects.get().status == "complete"
+    getattr(records, act)(record=record, expected_revision=2, **by)
+    assert Record.objects.get().status == {"sign": "signed", "verify": "verified"}[act]
 
 
-def test_a_save_on_top_of_a_record_that_is_not_there_is_refused(subject, coordinator):
+def test_unlocking_opens_only_what_is_locked_and_completes_nothing(subject, cast, coordinator):
+    record = enter(subject, "DM", {"age": "50"}, by=coordinator)
     with pytest.raises(records.RecordRefused):
-        enter(subject, "DM", {"age": "50"}, by=coordinator, expected_revision=3)
+        records.unlock(record=record, reason="x", by=cast["pi"])
+    records.lock(records=[record], reason="dataset", by=cast["pi"])
+    assert records.unlock(record=Record.objects.get(), reason="x", by=cast["pi"]).status == "in_progress"
