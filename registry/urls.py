@@ -1,6 +1,5 @@
 """Addresses of the registry's pages; a subject's own page is crf's."""
 
-from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from registry.views import accounts, jobs, studies, subjects, trail
@@ -9,7 +8,7 @@ app_name = "registry"
 urlpatterns = [
     path("", studies.studies, name="studies"),
     path("sign-in/", accounts.SignIn.as_view(), name="sign-in"),
-    path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("sign-out/", accounts.SignOut.as_view(), name="sign-out"),
     path("language/", accounts.set_language, name="set-language"),
     path("account/", accounts.profile, name="profile"),
     path("studies/<slug:code>/", studies.study, name="study"),

@@ -46,6 +46,26 @@ def create_user(*, username: str, full_name: str, password: str, organisation: s
     return user
 
 
+def signed_in(*, by: User) -> None:
+    """Write down that `by` signed in."""
+    with audit.change(by=by):
+        audit.event(kind="account.sign_in")
+
+
+def sign_in_failed(*, username: str) -> None:
+    """Write down a failed sign-in, and the account if there is one. A name without account is not kept: people type
+    passwords there. Nobody proved who they are, so the system writes it."""
+    account = User.objects.filter(username=username).first()
+    with audit.change(by=system_user()):
+        audit.event(kind="account.sign_in_failed", details={"username": account.username} if account else {})
+
+
+def signed_out(*, by: User) -> None:
+    """Write down that `by` signed out."""
+    with audit.change(by=by):
+        audit.event(kind="account.sign_out")
+
+
 def grant(
     *, user: User, study: Study, role: str, site: Site | None = None, valid_from: dt.date | None = None, by: User
 ) -> Membership:

@@ -199,10 +199,30 @@ def test_signing_in_leads_to_the_studies_in_the_language_of_the_account(client, 
     assert ">Studies<" in client.get(response.url).content.decode()
 
 
+def test_each_sign_in_and_sign_out_is_in_the_trail(client, cast):
+    client.post(reverse("registry:sign-in"), {"username": "coordinator", "password": PASSWORD})
+    client.post(reverse("registry:sign-out"))
+    acts = AuditEvent.objects.filter(kind__startswith="account.sign").order_by("pk")
+    assert [(act.kind, act.by, act.source) for act in acts] == [
+        ("account.sign_in", cast["coordinator"], "web"),
+        ("account.sign_out", cast["coordinator"], "web"),
+    ]
+
+
+def test_a_failed_sign_in_names_the_account_and_keeps_nothing_else_of_what_was_typed(client, cast):
+    for typed in ({"username": "monitor", "password": "wr0ng"}, {"username": "my-passw0rd", "password": "wr0ng"}):
+        client.post(reverse("registry:sign-in"), typed)
+    client.post(reverse("registry:sign-in"), {"username": "monitor", "password": ""})
+    acts = AuditEvent.objects.filter(kind="account.sign_in_failed").order_by("pk")
+    assert [(act.details, act.by.username) for act in acts] == [({"username": "monitor"}, "system"), ({}, "system")]
+    assert not AuditEvent.objects.filter(kind="account.sign_in").exists()
+
+
 def test_five_wrong_passwords_lock_the_account_and_say_so(client, cast):
     for _attempt in range(5):
         answer = client.post(reverse("registry:sign-in"), {"username": "monitor", "password": "wrong"})
     assert answer.status_code == 429
+    assert AuditEvent.objects.filter(kind="account.sign_in_failed").count() == 5
     assert "账号已锁定" in answer.content.decode()
 
 
