@@ -229,7 +229,7 @@ def _sessions(story: Story, course: Course, stop: int) -> None:
             procedure=procedure,
             superselective=None if procedure == "HAIC" else story.draw("INTV.superselective"),
             embolics=EMBOLICS.get(procedure),
-            lipiodol_volume=story.draw("INTV.lipiodol_volume") if "TACE" in procedure and procedure[0] == "T" else None,
+            lipiodol_volume=story.draw("INTV.lipiodol_volume") if "LIPIODOL" in EMBOLICS.get(procedure, ()) else None,
             bead_size="100–300" if procedure == "DEB_TACE" else None,
             drugs=["OXALIPLATIN", "FLUOROURACIL", "LEUCOVORIN"] if haic else ["EPIRUBICIN"],
             haic_regimen="FOLFOX" if haic else None,

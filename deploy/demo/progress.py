@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TextIO
 
@@ -12,8 +11,8 @@ WIDTH = 28
 class Bar:
     """The progress of one phase; phases follow each other, and their seconds are kept."""
 
-    def __init__(self, out: TextIO | None = None) -> None:
-        self.out = out or sys.stderr
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
         self.seconds: dict[str, float] = {}
         self._phase, self._total, self._done, self._tenth, self._began = "", 0, 0, 0, 0.0
 

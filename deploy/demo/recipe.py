@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crf.definitions.model import NUMERIC, Item
 
-DISTRIBUTIONS = ("value", "normal", "lognormal", "uniform", "choice", "several")
+DISTRIBUTIONS = ("value", "normal", "lognormal", "choice")
 Latents = dict[str, float]
 
 
@@ -38,9 +38,7 @@ class Rule(Part):
     value: Any = None
     normal: tuple[float, float] | None = None  # mean, sd
     lognormal: tuple[float, float] | None = None  # median, sd of the natural logarithm
-    uniform: tuple[float, float] | None = None
     choice: dict[str, float] | None = None  # code: weight; latents move towards the later codes
-    several: dict[str, float] | None = None  # code: probability of each, independently
     load: dict[str, float] = {}
     clip: tuple[float, float] | None = None
     missing: float = Field(default=0, ge=0, lt=1)
@@ -112,8 +110,6 @@ def draw(rule: Rule, item: Item, latents: Latents, rng: np.random.Generator) -> 
         return {"missing": rule.why, "reason": ""}
     if rule.value is not None:
         return rule.value
-    if rule.several is not None:
-        return [code for code, probability in rule.several.items() if rng.random() < probability]
     score = _score(rule, latents, rng)
     if rule.choice is not None:
         code = _choice(rule.choice, score)
@@ -130,10 +126,9 @@ def _score(rule: Rule, latents: Latents, rng: np.random.Generator) -> float:
 def _quantile(rule: Rule, score: float) -> float:
     if rule.normal:
         return rule.normal[0] + rule.normal[1] * score
-    if rule.lognormal:
-        return rule.lognormal[0] * math.exp(rule.lognormal[1] * score)
-    low, high = rule.uniform or (0, 1)
-    return low + (high - low) * _phi(score)
+    assert rule.lognormal
+    median, spread = rule.lognormal
+    return median * math.exp(spread * score)
 
 
 def _phi(score: float) -> float:

@@ -12,8 +12,6 @@ import numpy as np
 from crf.definitions import StudyDefinition
 from deploy.demo.recipe import Latents, Recipe, draw
 
-UNANSWERED = object()
-
 
 @dataclass(frozen=True)
 class Page:
@@ -53,7 +51,7 @@ class Story:
     def write(
         self, form: str, *, on: dt.date | None = None, event: str = "", visit: int = 1, repeat: int = 1, **known: Any
     ) -> dict[str, Any]:
-        """Add a page: `known` values, then the recipe's for what is left; UNANSWERED and None leave an item blank."""
+        """Add a page: `known` values, then the recipe's for what is left; None leaves an item blank."""
         values: dict[str, Any] = {}
         for name, item in self.definition.form(form).items.items():
             if not item.is_entered:
@@ -64,7 +62,7 @@ class Story:
                 value = self.draw(f"{form}.{name}")
             else:
                 continue
-            if value is not None and value is not UNANSWERED:
+            if value is not None:
                 values[name] = value.isoformat() if isinstance(value, dt.date) else value
         if known:
             raise KeyError(f"form {form} has no item {', '.join(known)}")

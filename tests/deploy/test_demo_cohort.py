@@ -158,7 +158,7 @@ def test_a_rule_draws_the_distribution_it_names_and_follows_the_latent():
     assert np.corrcoef(latents[there], numbers[there])[0, 1] == pytest.approx(-0.6, abs=0.04)
 
 
-@pytest.mark.parametrize("bad", [{}, {"normal": (1, 2), "value": 3}, {"uniform": (0, 1), "load": {"a": 0.8, "b": 0.7}}])
+@pytest.mark.parametrize("bad", [{}, {"normal": (1, 2), "value": 3}, {"normal": (0, 1), "load": {"a": 0.8, "b": 0.7}}])
 def test_a_rule_without_one_distribution_or_without_noise_is_refused(bad):
     with pytest.raises(ValueError, match=r"one of|noise"):
         recipe.Rule(**bad)
