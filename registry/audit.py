@@ -80,18 +80,19 @@ def request(*, source: str, request_id: str = "") -> Iterator[None]:
 
 @contextlib.contextmanager
 def change(*, by: Any, reason: str = "", source: str = "") -> Iterator[Change]:
-    """Open the transaction in which `by` writes, for `reason`. Nested changes join the outer one.
+    """Open the transaction in which `by` writes, for `reason`. A nested change joins the outer one, and has its reason
+    and source unless it names its own.
 
     Raises UnattributedWrite when nobody is named, ValueError for an unknown source.
     """
     if by is None or not getattr(by, "pk", None):
         raise UnattributedWrite("audit.change() needs a saved user: by=…")
-    door = _request.get()
-    source = source or door.source
+    door, outer = _request.get(), _change.get()
+    source = source or (outer.source if outer else door.source)
+    reason = reason or (outer.reason if outer else "")
     if source not in SOURCES:
         raise ValueError(f"source {source!r} is not one of {', '.join(SOURCES)}")
-    outer = _change.get()
-    if outer and outer.by == by and outer.reason == reason and outer.source == source:
+    if outer and (outer.by, outer.reason, outer.source) == (by, reason, source):
         with transaction.atomic():
             yield outer
         return

@@ -46,6 +46,14 @@ def test_a_change_of_the_calendar_names_its_visit(study, cast, coordinator, subj
     assert (line["site"], line["subject"], line["event"], line["form"]) == ("01", "01-0001", "MONTH1", "visit")
 
 
+def test_what_follows_from_a_change_has_its_reason_and_source(study, cast, coordinator, subject):
+    enter(subject, "LB", {"lb_date": "2026-03-02"}, by=coordinator)
+    enter(subject, "LB", {"lb_date": "2026-03-09"}, by=coordinator, reason="source says 9", source="import")
+    lines = [one for one in exported(study, cast["monitor"]) if one["reason"] == "source says 9"]
+    assert {("LB", "lb_date"), ("visit", "target_on")} <= {(one["form"], one["item"]) for one in lines}
+    assert {one["source"] for one in lines} == {"import"}
+
+
 def test_what_a_reader_drew_belongs_to_the_subject_and_site_of_the_series(study, site, cast, coordinator, subject):
     with audit.change(by=coordinator):
         series = Series(study=study, site=site, subject=subject, volume_number=1)
