@@ -16,18 +16,19 @@ from analytics.services import datasets, rules
 from analytics.tasks import nightly
 from crf.services import builds
 from deploy import embedded, processes
-from deploy.demo import accounts, entry, pool
+from deploy.demo import accounts, cohort, entry, pool
 from deploy.demo.cohort import Size
 from deploy.demo.progress import Bar
 from imaging.models import Segmentation
-from registry.models import Job, Study, User
-from registry.services import people
+from registry.models import Job, Site, Study, User
+from registry.services import identities, people
 
 ACCOUNTS = embedded.VAR / "demo/accounts.json"
 DATASET = "primary"
 NIGHT_SECONDS = 3600
 GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, keep neighbours far apart in any list
 T = TypeVar("T")
+ELSEWHERE = "Set LOBULE_VAR to another folder, or begin anew with `rm -r var`."
 # Why the PI locks although these are open: what real studies also have on the day of a lock. Nothing else may be open.
 EXCEPTIONS = {
     "missing_form": "SYNTHETIC: visits missed by subjects who had died, progressed or were lost to follow-up",
@@ -47,6 +48,7 @@ def everything(*, size: Size, bar: Bar, workers: int) -> None:
     """All phases in order; killed anywhere, the next call goes on where this one stopped."""
     call_command("migrate", verbosity=0, interactive=False)
     _refuse_real_studies()
+    _refuse_other_size(size)
     bar.start("studies and accounts", 1)
     _define()
     with pool.pool(workers) as executor:
@@ -95,10 +97,24 @@ def _refuse_real_studies() -> None:
         )
 
 
+def _refuse_other_size(size: Size) -> None:
+    """A cohort of one size does not grow into the other: the same number is another subject there."""
+    other: Size = "demo" if size == "full" else "full"
+    for code in entry.FOLDERS:
+        last = cohort.hospital_numbers(entry.plan(code), other)[-1]
+        if last in cohort.hospital_numbers(entry.plan(code), size):
+            continue
+        if any(identities.find(site=site, hospital_number=last) for site in Site.objects.filter(study__code=code)):
+            raise NotForDemo(f"This database holds the demo of the other size ({other}). {ELSEWHERE}")
+
+
 def _define() -> None:
     by = people.system_user()
     for code, folder in entry.FOLDERS.items():
-        build = builds.publish(definition=entry.plan(code).definition, synthetic=True, by=by)
+        try:
+            build = builds.publish(definition=entry.plan(code).definition, synthetic=True, by=by)
+        except builds.VersionTaken as problem:
+            raise NotForDemo(f"{folder} is not what this database's demo was built from. {ELSEWHERE}") from problem
         rules.publish(study=build.study, folder=folder, by=by)
     accounts.make(studies(), accounts.passwords(ACCOUNTS), by)
 

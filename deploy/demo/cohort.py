@@ -69,6 +69,16 @@ def cells(plan: Plan, size: Size) -> list[str]:
     return [cell for cell, count in getattr(plan.recipe.size, size).items() for _ in range(count)]
 
 
+def hospital_number(site: str, number: int) -> str:
+    """What the site calls the subject of this number; it says that it is synthetic."""
+    return f"SYN{site}{number:05d}"
+
+
+def hospital_numbers(plan: Plan, size: Size) -> list[str]:
+    """Those of the whole cohort, in the order of their numbers."""
+    return [hospital_number(place(plan, cell)[0], number) for number, cell in enumerate(cells(plan, size), 1)]
+
+
 def subject(plan: Plan, cell: str, number: int) -> SyntheticSubject:
     """The subject of this number, who does not depend on the others."""
     recipe, definition = plan.recipe, plan.definition
@@ -111,12 +121,12 @@ def _birthday(recipe: Recipe, rng: np.random.Generator) -> dt.date:
 
 
 def _person(definition: StudyDefinition, story: Story, number: int) -> Person:
-    """A name made of heavenly stems, which nobody bears, and a hospital number that says that it is synthetic."""
+    """A name made of heavenly stems, which nobody bears."""
     family, given = FAMILY[number % len(FAMILY)], GIVEN[number // len(FAMILY) % len(GIVEN)]
     site = next(site for site in definition.sites if site.code == story.site)
     return Person(
         name=f"{family[0]}^{given[0]}=合成{family[1]}^{given[1]}",
-        hospital_number=f"SYN{story.site}{number:05d}",
+        hospital_number=hospital_number(story.site, number),
         birth_date=story.birth_date,
         sex=story.sex,
         institution=site.name.zh,

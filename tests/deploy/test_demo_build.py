@@ -6,9 +6,10 @@ import pytest
 from django.apps import apps
 
 from crf.models import Record
-from deploy.demo import accounts, build, entry
+from deploy.demo import accounts, build, cohort, entry
 from deploy.demo.cohort import subject
 from imaging.models import Segmentation
+from registry.models import Study
 
 
 @pytest.mark.parametrize("count", [1, 7, 67, 190, 630])
@@ -46,6 +47,22 @@ def test_a_subject_is_entered_once_however_often_the_demo_runs(defined, code, ce
     build._define()
     entry.enter_subject(code, one)
     assert rows() == before
+
+
+def test_a_demo_does_not_grow_into_one_of_another_size(defined):
+    code = "CHICTR2600121791"
+    cells = cohort.cells(entry.plan(code), "demo")
+    entry.enrol(Study.objects.get(code=code), subject(entry.plan(code), cells[-1], len(cells)))
+    build._refuse_other_size("demo")
+    with pytest.raises(build.NotForDemo, match=r"other size \(demo\)"):
+        build._refuse_other_size("full")
+
+
+def test_a_demo_built_from_other_fixtures_is_left_alone(defined, monkeypatch):
+    changed = entry.plan("CHICTR2600121618").definition.model_copy(update={"short_title": None})
+    monkeypatch.setattr(entry, "plan", lambda code: cohort.Plan(changed, None))
+    with pytest.raises(build.NotForDemo, match="LOBULE_VAR"):
+        build._define()
 
 
 def test_a_subject_whose_entry_was_killed_is_completed(defined, monkeypatch):
