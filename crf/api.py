@@ -6,7 +6,6 @@ from typing import Any
 
 from django.shortcuts import get_object_or_404
 from rest_framework import serializers
-from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -16,18 +15,6 @@ from crf.selectors import subject_records
 from crf.services import records
 from registry.models import Study, Subject
 from registry.permissions import Permission, authorise
-
-
-class Refused(APIException):
-    """The record was not saved; `detail` lists item and message."""
-
-    status_code = 422
-
-
-class Conflict(APIException):
-    """Somebody saved meanwhile; `detail` holds what the record is now."""
-
-    status_code = 409
 
 
 class RecordBody(serializers.Serializer):
@@ -60,7 +47,7 @@ class RecordList(APIView):
 
 
 class RecordDetail(APIView):
-    """One record: read it, or save answers to it."""
+    """One record: read it, or save answers to it (422 lists item and message, 409 what the record is now)."""
 
     def get(self, request: Request, code: str, number: str, event: str, visit: int, form: str, repeat: int) -> Response:
         subject = _subject_or_404(request, code, number)
@@ -87,9 +74,9 @@ class RecordDetail(APIView):
                 **body.validated_data,
             )
         except records.EditConflict as conflict:
-            raise Conflict({"current": _record(conflict.current)}) from conflict
+            return Response({"current": _record(conflict.current)}, status=409)
         except records.RecordRefused as refused:
-            raise Refused({"problems": [{"item": i, "message": m} for i, m in refused.problems]}) from refused
+            return Response({"problems": [{"item": i, "message": m} for i, m in refused.problems]}, status=422)
         findings = [
             {"item": one.item, "check": one.check, "severity": one.severity, "message": one.message.model_dump()}
             for one in saved.state.findings
