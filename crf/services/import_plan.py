@@ -238,8 +238,10 @@ class _Planner:
                 (id(subject), key.event, key.repeat), Visit(subject=subject, event=key.event, repeat=key.repeat)
             )
         present.subject = subject
-        if incoming.visited_on and self.day(incoming, "visited_on", incoming.visited_on) is None:
-            return None
+        if incoming.visited_on:
+            present.occurred_on = self.day(incoming, "visited_on", incoming.visited_on)
+            if present.occurred_on is None:
+                return None
         return present
 
     # Records

@@ -100,7 +100,6 @@ class _Writer:
         self.reason = reason
         self.by = by
         self.subjects: dict[int, Subject] = {}
-        self.visits: dict[tuple[int, str, int], Visit] = {}
 
     def write(self) -> None:
         waiting = [planned for planned in self.plan.records if planned.changes]
@@ -122,6 +121,9 @@ class _Writer:
         """Save one record; False when a value did not stay because its item is not shown yet."""
         key = planned.incoming.key
         visit = self.visit(planned, self.subject(planned))
+        if planned.incoming.visited_on:
+            on = dt.date.fromisoformat(parse_date(planned.incoming.visited_on))
+            visits.occurred(visit=visit, on=on, by=self.by)
         saved = records.save(
             subject=visit.subject,
             visit=visit,
@@ -134,9 +136,6 @@ class _Writer:
             language=get_language() or "en",
             by=self.by,
         )
-        if planned.incoming.visited_on:
-            on = dt.date.fromisoformat(parse_date(planned.incoming.visited_on))
-            visits.occurred(visit=visit, on=on, by=self.by)
         return all(saved.record.data.get(change.item) == change.new for change in planned.changes)
 
     def subject(self, planned: PlannedRecord) -> Subject:
@@ -155,15 +154,12 @@ class _Writer:
         return self.subjects[id(subject)]
 
     def visit(self, planned: PlannedRecord, subject: Subject) -> Visit:
-        """The stored visit; repeats that are missing are added to the calendar."""
+        """The visit as it is stored now (an earlier record may have dated it); repeats that are missing are added."""
         event, repeat = planned.incoming.key.event, planned.incoming.key.repeat
-        place = (subject.pk, event, repeat)
-        if place not in self.visits:
-            self.visits |= {(subject.pk, one.event, one.repeat): one for one in subject.visits.all()}
-        while place not in self.visits:
+        visit = subject.visits.filter(event=event, repeat=repeat).first()
+        while visit is None:
             added = calendar.add_repeat(subject=subject, event=event, by=self.by)
-            self.visits[subject.pk, event, added.repeat] = added
-        visit = self.visits[place]
+            visit = added if added.repeat == repeat else None
         visit.subject = subject
         return visit
 

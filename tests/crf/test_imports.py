@@ -193,6 +193,15 @@ def test_a_hospitals_file_enrols_its_patients_and_finds_them_again(study, coordi
     assert imports.commit(study=study, content=content, mapping=mapping, by=coordinator).counts["subjects_new"] == 0
 
 
+def test_an_imported_visit_keeps_the_dates_that_an_imported_record_planned(study, subject, coordinator):
+    rows = ("01-0001,BASELINE,2026-03-02,2026-03-02", "01-0001,MONTH1,2026-04-03,2026-04-03")
+    content = csv("subject,event,lb_date,day", *rows)
+    mapping = read_mapping("event: {column: event}\nvisited_on: {column: day}")
+    imports.commit(study=study, content=content, mapping=mapping, by=coordinator)
+    month = subject.visits.get(event="MONTH1")
+    assert (month.target_on.isoformat(), month.occurred_on.isoformat()) == ("2026-04-01", "2026-04-03")
+
+
 def test_no_patient_is_enrolled_when_one_row_is_refused(study, coordinator):
     content = csv(*HOSPITAL, "A003,2027-13-01,50,男,4,12,")
     with pytest.raises(imports.ImportRefused) as refused:
