@@ -13,6 +13,7 @@ from crf.models import Record
 from crf.selectors import NoBuild, definition_of
 from crf.services import records
 from imaging.models import Series
+from registry import audit
 from registry.models import Subject, User, Visit
 from registry.permissions import Permission, authorise
 from registry.services import people
@@ -43,14 +44,17 @@ def fill(*, subject: Subject, by: User) -> list[Record]:
     except NoBuild:
         return []
     imaging = definition.imaging
-    forms = [form for form in definition.forms if any(item.dicom for item in form.items.values())]
+    forms = [form.oid for form in definition.forms if any(item.dicom for item in form.items.values())]
     if imaging is None or not forms:
         return []
     visit = subject.visits.filter(event=imaging.event, repeat=1).first()
     if visit is None:
         return []
     writer = _writer(subject, by)
-    found = [_fill_form(subject, visit, form, definition, writer) for form in forms]
+    with audit.change(by=writer, source="dicom"):
+        # As a save does: nobody may answer between our reading of the form and our writing.
+        Subject.objects.select_for_update().only("pk").get(pk=subject.pk)
+        found = [_fill_form(subject, visit, form, definition, writer) for form in forms]
     return [record for record in found if record is not None]
 
 
@@ -63,12 +67,14 @@ def _writer(subject: Subject, by: User) -> User:
     return by
 
 
-def _fill_form(subject: Subject, visit: Visit, form: Form, definition: StudyDefinition, writer: User) -> Record | None:
-    record = Record.objects.filter(subject=subject, visit=visit, form=form.oid, repeat=1).first()
+def _fill_form(subject: Subject, visit: Visit, oid: str, current: StudyDefinition, writer: User) -> Record | None:
+    record = Record.objects.filter(subject=subject, visit=visit, form=oid, repeat=1).first()
     if record is not None and record.status != Record.Status.IN_PROGRESS:
         return None
+    definition = record.study_definition if record else current  # a record keeps the build it was begun with
+    form = definition.form(oid)
     answered = {name for row in record.history.all() for name in row.data} if record else set()
-    volumes = _examination(subject, form, record, definition)
+    volumes = _examination(subject, form, record, current)
     data = {}
     for item in form.items.values():
         if item.dicom and item.name not in answered:
@@ -77,7 +83,10 @@ def _fill_form(subject: Subject, visit: Visit, form: Form, definition: StudyDefi
                 data[item.name] = value
     if not data:
         return None
-    saved = records.save(subject=subject, visit=visit, form=form.oid, data=data, source="dicom", by=writer)
+    try:
+        saved = records.save(subject=subject, visit=visit, form=oid, data=data, source="dicom", by=writer)
+    except records.RecordRefused:  # an answer would hide one that a person gave: then the person fills the form
+        return None
     return saved.record if saved.changed else None
 
 
@@ -105,7 +114,7 @@ def answer(item: Item, codelist: Codelist | None, volumes: list[Series]) -> Any:
     elif keyword == "DiffusionBValue":
         raw = ", ".join(f"{value:g}" for value in sorted(set(said)))
     else:
-        values = {_as_item(value, item, codelist) for value in said} - {None}
+        values = {_as_item(value, item, codelist) for value in said}
         raw = values.pop() if len(values) == 1 else None
     try:
         return parse_value(item, codelist, raw) if raw else None
@@ -135,13 +144,14 @@ def _as_item(value: Any, item: Item, codelist: Codelist | None) -> Any:
 
 
 def _code(value: Any, codelist: Codelist) -> str | None:
-    """The one choice that a header means: the same number, or a code or English label with a word in common."""
+    """The one choice that a header means: the nearest number, or a code or English label with a word in common."""
     if isinstance(value, (int, float)):
-        near = [code for code in codelist.codes() if _number(code) and abs(value / _number(code) - 1) <= SAME_NUMBER]
-    else:
-        words = _words(value)
-        near = [choice.code for choice in codelist.choices if words & _words(f"{choice.code} {choice.label.en}")]
-    return near[0] if len(near) == 1 else None
+        off = {code: abs(value / number - 1) for code in codelist.codes() if (number := _number(code))}
+        nearest = min(off, key=lambda code: off[code], default=None)
+        return nearest if nearest and off[nearest] <= SAME_NUMBER else None
+    words = _words(value)
+    meant = [choice.code for choice in codelist.choices if words & _words(f"{choice.code} {choice.label.en}")]
+    return meant[0] if len(meant) == 1 else None
 
 
 def _words(text: str) -> set[str]:

@@ -34,11 +34,15 @@ def codelist(codes):
 @pytest.fixture
 def asked(study):
     """The study's next build asks about the images at baseline."""
+    return ask("1.1", *ITEMS)
+
+
+def ask(version, *items):
     form = {"oid": "MRI", "name": both("Images")}
-    form["sections"] = [{"name": both("Scan"), "items": [{"label": both(one["name"])} | one for one in ITEMS]}]
+    form["sections"] = [{"name": both("Scan"), "items": [{"label": both(one["name"])} | one for one in items]}]
     baseline = DEFINITION["events"][0] | {"forms": ["DM", "LB", "MRI"]}
     return publish(
-        version="1.1",
+        version=version,
         forms=[*DEFINITION["forms"], form],
         events=[baseline, *DEFINITION["events"][1:]],
         codelists=DEFINITION["codelists"]
@@ -89,6 +93,21 @@ def test_a_completed_form_is_left_alone(receive, subject, coordinator):
     assert (record.revision, record.status) == (1, Record.Status.COMPLETE)
 
 
+def test_a_form_begun_under_an_earlier_build_is_filled_as_that_build_asks(receive, subject, coordinator):
+    enter(subject, "MRI", {"quality": "good"}, by=coordinator)
+    ask("1.2", *ITEMS, {"name": "model", "type": "text", "dicom": "ManufacturerModelName"})
+    receive(stack(**T2, ManufacturerModelName="Prisma"))
+    record = Record.objects.get(form="MRI")
+    assert (record.data, record.build.version) == (FILLED | {"quality": "good"}, "1.1")
+
+
+def test_an_answer_that_would_hide_a_persons_is_left_to_the_person(receive, subject, coordinator):
+    ask("1.2", *ITEMS, {"name": "why_none", "type": "text", "show_if": "!given(found)"})
+    enter(subject, "MRI", {"why_none": "not yet scanned"}, by=coordinator)
+    assert receive(stack(**T2)).counts["accepted"] == 4
+    assert Record.objects.get(form="MRI").data == {"why_none": "not yet scanned"}
+
+
 def test_a_later_sequence_adds_its_answers(receive, subject):
     receive(stack(series="2", EchoTime=2, RepetitionTime=4, ScanningSequence="GR", SeriesDescription="t1 vibe"))
     assert not Record.objects.filter(form="MRI").exists(), "no sequence of the study yet"
@@ -113,6 +132,12 @@ def test_an_uploader_who_may_not_enter_forms_fills_it_through_the_system(monkeyp
     receive(stack(**T2))
     written = Record.objects.get(form="MRI").history.get()
     assert (written.history_source, written.history_user.is_system) == ("dicom", True)
+
+
+def test_of_two_examinations_the_first_is_meant(receive, subject):
+    later = stack(study="2", series="9", AcquisitionDate="20230601", **T2 | {"RepetitionTime": 4100})
+    receive([*later, *stack(**T2)])
+    assert Record.objects.get(form="MRI").data == FILLED
 
 
 def test_the_form_means_the_examination_of_the_date_it_says(receive, subject, coordinator):
@@ -161,6 +186,16 @@ def test_headers_that_disagree_answer_nothing():
     asked = item(type="decimal", precision=1, dicom="SliceThickness")
     assert answer(asked, None, [volume(thickness=3.0), volume(thickness=5.0)]) is None
     assert answer(asked, None, [volume(thickness=3.0), volume(thickness=3.04)]) == 3.0
+    asked = item(type="choice", codelist="F", dicom="MagneticFieldStrength")
+    assert (
+        answer(asked, Codelist.model_validate(codelist(["1.5", "3.0"])), [volume(field=1.5), volume(field=7.0)]) is None
+    )
+
+
+def test_a_number_means_the_nearest_choice():
+    asked = item(type="choice", codelist="K", dicom="KVP")
+    choices = Codelist.model_validate(codelist(["100", "110", "120", "130", "OTHER"]))
+    assert [answer(asked, choices, [volume(kvp=kvp)]) for kvp in (120.0, 111.0, 80.0)] == ["120", "110", None]
 
 
 def test_b_values_are_listed_once_in_order():
