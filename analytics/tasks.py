@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from celery import shared_task
 
 from analytics.models import Dataset
@@ -11,6 +13,8 @@ from registry import jobs
 from registry.jobs import Progress
 from registry.models import Job, Study
 from registry.services.people import system_user
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task(acks_late=True)
@@ -52,8 +56,11 @@ def nightly() -> None:
     nights.seal(by=by)
     for study in Study.objects.all():
         job = jobs.create(kind=nights.KIND, study=study, by=by)
-        with jobs.running(job.pk) as progress:
-            progress.finish(nights.start(study=study, by=by))
+        try:
+            with jobs.running(job.pk) as progress:
+                progress.finish(nights.start(study=study, by=by))
+        except Exception:  # it stands on the study's job; the other studies have their night
+            logger.exception("the night of %s failed", study.code)
 
 
 def _dataset(dataset_id: int) -> Dataset:

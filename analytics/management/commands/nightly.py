@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from analytics.management.lookup import user_of
 from analytics.services import nights
 from registry import jobs
-from registry.models import Study
+from registry.models import Study, User
 
 
 class Command(BaseCommand):
@@ -26,16 +27,30 @@ class Command(BaseCommand):
         studies = Study.objects.filter(code=options["study"]) if options["study"] else Study.objects.all()
         if not studies:
             raise CommandError(f"no study {options['study'] or ''}; import one first")
-        sealed = nights.seal(by=by)
+        try:
+            sealed = nights.seal(by=by)
+        except PermissionDenied as refused:
+            raise CommandError(str(refused)) from refused
         found: dict[str, Any] = {"seal": sealed.root if sealed else None, "studies": {}}
+        failed: dict[str, str] = {}
         for study in studies:
-            job = jobs.create(kind=nights.KIND, study=study, by=by)
-            with jobs.running(job.pk) as progress:
-                result = nights.run(study=study, progress=progress, by=by)
-                progress.finish(result)
-            found["studies"][study.code] = result
+            try:
+                result = found["studies"][study.code] = _night_of(study, by)
+            except Exception as problem:  # the other studies have their night all the same
+                failed[study.code] = f"{type(problem).__name__}: {problem}"
+                continue
             if not options["json"]:
                 made = f"{result['feature_sets']} feature sets, {len(result['evaluations'])} evaluations"
                 self.stdout.write(f"{study.code}: {made}")
         if options["json"]:
             self.stdout.write(json.dumps(found, ensure_ascii=False, indent=1))
+        if failed:
+            raise CommandError("\n".join(f"{code}: {why}" for code, why in failed.items()))
+
+
+def _night_of(study: Study, by: User) -> dict[str, Any]:
+    job = jobs.create(kind=nights.KIND, study=study, by=by)
+    with jobs.running(job.pk) as progress:
+        result = nights.run(study=study, progress=progress, by=by)
+        progress.finish(result)
+    return result

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from analytics.management.lookup import dataset_of, user_of
@@ -22,7 +23,10 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         dataset = dataset_of(options["dataset"])
-        faults = datasets.verify(dataset=dataset, by=user_of(options["user"]))
+        try:
+            faults = datasets.verify(dataset=dataset, by=user_of(options["user"]))
+        except PermissionDenied as refused:
+            raise CommandError(str(refused)) from refused
         if options["json"]:
             found = [dataclasses.asdict(fault) for fault in faults]
             self.stdout.write(json.dumps({"dataset": dataset.pk, "hash": dataset.hash, "faults": found}, indent=1))
