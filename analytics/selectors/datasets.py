@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import F, QuerySet
+from django.utils.translation import gettext_lazy
+
 from analytics.models import Dataset, Evaluation
 from analytics.selectors import storage
 from analytics.snapshots import manifest
@@ -17,6 +20,23 @@ def faults(dataset: Dataset) -> list[Fault]:
     if {dataset.hash, dataset.signature.digest} != {dataset.manifest["hash"]}:
         found.append(Fault("database", "hash", "the signed hash is not the manifest's"))
     return found
+
+
+FAULT_NAMES = {
+    "missing": gettext_lazy("the file is gone"),
+    "altered": gettext_lazy("the file is not the one that was locked"),
+    "extra": gettext_lazy("this file was not locked"),
+    "unreadable": gettext_lazy("it can't be read"),
+    "content": gettext_lazy("its content is not what was locked"),
+    "hash": gettext_lazy("the hash is not the one that was signed"),
+    "manifest": gettext_lazy("it is not the manifest that was signed"),
+}
+
+
+def listed(evaluations: QuerySet[Evaluation]) -> QuerySet[Evaluation]:
+    """With `headline` and without the whole results, which are hundreds of kilobytes each."""
+    found = evaluations.select_related("dataset").annotate(headline=F("results__headline"))
+    return found.defer("results", "dataset__manifest")
 
 
 def newest(study: Study) -> list[Dataset]:

@@ -80,7 +80,6 @@ def presented(results: Mapping[str, Any]) -> dict[str, Any]:
         "splits": [_split(name, results["splits"][name]) for name in SPLIT_NAMES if name in results["splits"]],
         "survival": [_survival(results, code, results["survival"][code]) for code in results["plan"]["survival"]],
         "models": [_model(name, results["models"][name]) for name in results["sets"]],
-        "frequency": results["frequency"],
         "assumptions": [of(said) for said in results["assumptions"]],
         "headline": results["headline"],
         "headline_split": SPLIT_NAMES[results["headline"]["split"]],

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from analytics.forms import LockForm
 from analytics.models import Dataset
 from analytics.selectors import plans, readiness
+from analytics.selectors.datasets import FAULT_NAMES, listed
 from analytics.services import datasets
 from registry.models import Study
 from registry.permissions import Permission
@@ -62,7 +63,7 @@ def dataset(request: HttpRequest, code: str, dataset_id: int) -> HttpResponse:
         "exceptions": [(readiness.KINDS.get(kind, kind), why) for kind, why in found.exceptions.items()],
         "software": dict(sorted(found.manifest["origin"]["software"].items())),
         "plans": plans.plans(found.rules),
-        "evaluations": found.evaluations.visible_to(request.user),
+        "evaluations": listed(found.evaluations.visible_to(request.user)),
     }
     return render_page(request, "analytics/dataset.html", context)
 
@@ -78,7 +79,7 @@ def verify_dataset(request: HttpRequest, code: str, dataset_id: int) -> HttpResp
     found = _dataset_or_404(request, code, dataset_id)
     faults = datasets.verify(dataset=found, by=request.user)
     for fault in faults:
-        messages.error(request, f"{fault.file}: {fault.code} {fault.detail}")
+        messages.error(request, f"{fault.file}: {FAULT_NAMES[fault.code]}")
     if not faults:
         messages.success(request, _("Every file has the hash that was signed."))
     return redirect("analytics:dataset", code, found.pk)

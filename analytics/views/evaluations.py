@@ -16,6 +16,7 @@ from analytics.models import Dataset, Evaluation
 from analytics.results.compare import changes
 from analytics.selectors import plans, presentation, reports, storage
 from analytics.selectors.charts import charts
+from analytics.selectors.datasets import listed
 from analytics.services import evaluations
 from registry.models import Job
 from registry.permissions import Permission
@@ -27,7 +28,7 @@ LANGUAGES = evaluations.LANGUAGES
 @require_safe
 def list_evaluations(request: HttpRequest, code: str) -> HttpResponse:
     study = study_or_404(request, code, needs=Permission.EVALUATION_VIEW)
-    found = Evaluation.objects.visible_to(request.user).filter(study=study).select_related("dataset")
+    found = listed(Evaluation.objects.visible_to(request.user).filter(study=study))
     newest = Dataset.objects.visible_to(request.user).filter(study=study).select_related("rules").first()
     under_way = Job.objects.visible_to(request.user).filter(
         study=study, kind=evaluations.KIND, state__in=[Job.State.QUEUED, Job.State.RUNNING]

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from analytics.models import Dataset, Evaluation
-from analytics.selectors import plans
+from analytics.selectors import plans, storage
 from analytics.services import evaluations
 from registry.models import Job
 from tests.analytics.cohort import fill, publish_rules
@@ -82,6 +82,9 @@ def test_verify_on_the_page_says_that_all_is_as_signed(client, cast, dataset):
     address = reverse("analytics:verify-dataset", args=[dataset.study.code, dataset.pk])
     html = client.post(address, follow=True, HTTP_ACCEPT_LANGUAGE="en").content.decode()
     assert "Every file has the hash that was signed." in html
+    (storage.folder(dataset.folder) / "visits.parquet").unlink()
+    html = client.post(address, follow=True, HTTP_ACCEPT_LANGUAGE="zh-hans").content.decode()
+    assert "visits.parquet: 文件已不存在" in html
     manifest = client.get(reverse("analytics:dataset-manifest", args=[dataset.study.code, dataset.pk])).json()
     assert manifest["hash"] == dataset.hash
 
@@ -122,6 +125,9 @@ def _read(client, cast, code, made, again):
         assert json.loads(option)["series"]
     chinese = page(client, cast["pi"], "analytics:evaluation", code, again.pk, language="zh-hans")
     assert "灵敏度" in chinese and "Sensitivity" not in chinese
+    address = ("analytics:dataset", code, made.dataset_id)
+    assert f'data-dataset="{made.dataset.hash}"' in page(client, cast["statistician"], *address)
+    assert "data-dataset=" not in page(client, cast["data_manager"], *address)  # no number of a model without the right
     report = page(client, cast["pi"], "analytics:report", code, made.pk)
     for image in re.findall(r'<img src="([^"]+)"', report):
         answer = client.get(image)
