@@ -8,6 +8,7 @@ from typing import Any
 
 from .mapping import Mapping, Target
 from .model import MOST_REPEATS, Form, Item, StudyDefinition
+from .rehearse import rounded
 from .tables import BadTable, Row, Table
 from .values import BadValue, parse_value
 
@@ -241,14 +242,11 @@ class _Reader:
                 return Cell(None, row.number, column) if self.mapping.empty == "clear" else None
         try:
             if target.factor is not None:
-                raw = round(float(raw) * target.factor, item.precision if item.precision is not None else 10)
+                raw = _converted(item, raw, target.factor)
             return Cell(parse_value(item, self.study.codelist(item), raw), row.number, column)
         except BadValue as bad:
             label_zh, label_en = item.label.zh, item.label.en
             self.refuse(row, column, f"{label_zh}:{bad.zh}", f"{label_en}: {bad.en}", "改正该格", "correct the cell")
-        except ValueError:
-            zh, en = f"{item.label.zh}:“{raw}”不是数字,无法换算", f"{item.label.en}: {raw!r} is no number to convert"
-            self.refuse(row, column, zh, en, "改正该格", "correct the cell")
         return None
 
     def put(self, key: Key, row: Row, facts: dict[str, str], item: Item, cell: Cell) -> None:
@@ -265,3 +263,11 @@ class _Reader:
 
     def refuse(self, row: Row, column: str, zh: str, en: str, remedy_zh: str, remedy_en: str) -> None:
         self.problems.append(problem(row.number, column, zh, en, remedy_zh, remedy_en))
+
+
+def _converted(item: Item, raw: Any, factor: float) -> Any:
+    """A number in the file's unit, however it is written, in the item's; a missing word as it is."""
+    value = parse_value(item.model_copy(update={"type": "decimal", "precision": None}), None, raw)
+    if not isinstance(value, float):
+        return value
+    return rounded(value * factor, item.precision if item.precision is not None else 10)

@@ -15,7 +15,7 @@ from crf.definitions import canonical
 from crf.definitions.check import evaluate
 from crf.definitions.incoming import Cell, Incoming, Problem, Reading
 from crf.definitions.mapping import Mapping
-from crf.definitions.model import StudyDefinition
+from crf.definitions.model import Form, StudyDefinition
 from crf.definitions.values import BadValue, parse_date
 from crf.models import Record
 from crf.selectors import context_for, definition_of
@@ -58,6 +58,12 @@ class PlannedRecord:
     @property
     def overwrites(self) -> list[Change]:
         return [change for change in self.changes if change.old is not None]
+
+    @property
+    def needs_reason(self) -> bool:
+        """As when typing: a stored value changes, or anything of a record that was completed."""
+        was_complete = self.record is not None and self.record.status != Record.Status.IN_PROGRESS
+        return bool(self.overwrites) or (was_complete and bool(self.changes))
 
 
 @dataclass
@@ -283,6 +289,19 @@ class _Planner:
             for change in planned.changes:
                 if change.new is not None and change.item not in state.visible:
                     self.refuse_hidden(planned.incoming.cells[change.item], form.items[change.item].label)
+            if planned.changes:
+                planned.changes += self.cleared(planned, form, state.visible)
+
+    def cleared(self, planned: PlannedRecord, form: Form, visible: frozenset[str]) -> list[Change]:
+        """The stored answers that no longer apply once the file's are saved, and go with that."""
+        stored = planned.record.data if planned.record else {}
+        gone = stored.keys() & form.items.keys() - visible - planned.incoming.cells.keys()
+        row = planned.incoming.row
+        return [
+            Change(name, stored[name], None, row, "")
+            for name in form.items
+            if name in gone and form.items[name].is_entered
+        ]
 
     def refuse_hidden(self, cell: Cell, label: Any) -> None:
         self.result.problems.append(

@@ -75,7 +75,7 @@ def commit(
             raise ImportRefused(found)
         if fingerprint and fingerprint != found.fingerprint():
             raise PreviewOutdated(found)
-        if not reason.strip() and any(planned.overwrites for planned in found.records):
+        if not reason.strip() and any(planned.needs_reason for planned in found.records):
             found.problems.append(_reason_missing())
             raise ReasonMissing(found)
         _Writer(found, mapping, reason, by).write()

@@ -163,6 +163,7 @@ def _shown(study: Study, plan: Plan, name: str) -> dict[str, Any]:
         "overwrites": overwrites[:SHOWN],
         "overwrites_more": max(len(overwrites) - SHOWN, 0),
         "has_changes": any(planned.changes for planned in plan.records),
+        "needs_reason": any(planned.needs_reason for planned in plan.records),
     }
 
 

@@ -74,6 +74,24 @@ def test_a_stored_value_changes_only_with_a_reason_which_the_trail_keeps(study, 
     assert change.by == str(coordinator)
 
 
+def test_an_addition_to_a_complete_record_needs_a_reason_too(study, subject, coordinator):
+    enter(subject, "LB", {"albumin": "38"}, by=coordinator, complete=True)
+    content = csv(LB, "01-0001,BASELINE,,38,12")
+    with pytest.raises(imports.ReasonMissing):
+        imports.commit(study=study, content=content, by=coordinator)
+    imports.commit(study=study, content=content, reason="came later", by=coordinator)
+    assert Record.objects.get(subject=subject).data["bilirubin"] == 12
+
+
+def test_an_answer_that_the_import_makes_inapplicable_is_shown_to_go(study, subject, coordinator):
+    enter(subject, "DM", {"age": "30", "sex": "F", "pregnant": "no"}, by=coordinator)
+    content = csv("subject,sex", "01-0001,M")
+    [planned] = imports.preview(study=study, content=content, by=coordinator).records
+    assert {(one.item, one.old, one.new) for one in planned.overwrites} == {("sex", "F", "M"), ("pregnant", "no", None)}
+    imports.commit(study=study, content=content, reason="source", by=coordinator)
+    assert Record.objects.get(subject=subject).data == {"age": 30, "sex": "M"}
+
+
 def test_importing_the_same_file_again_changes_nothing(study, subject, coordinator):
     content = csv(LB, "01-0001,BASELINE,2026-03-02,38.5,12")
     imports.commit(study=study, content=content, by=coordinator)
@@ -200,6 +218,16 @@ def test_an_imported_visit_keeps_the_dates_that_an_imported_record_planned(study
     imports.commit(study=study, content=content, mapping=mapping, by=coordinator)
     month = subject.visits.get(event="MONTH1")
     assert (month.target_on.isoformat(), month.occurred_on.isoformat()) == ("2026-04-01", "2026-04-03")
+
+
+@pytest.mark.parametrize(
+    ("cell", "stored"),
+    [("3.85", 38.5), ('"3,85"', 38.5), ("3.845", 38.5), ("未做", {"missing": "not_done", "reason": ""})],
+)
+def test_a_converted_cell_is_read_like_any_other(study, subject, coordinator, cell, stored):
+    mapping = read_mapping("event: BASELINE\ncolumns: {g: {item: LB.albumin, factor: 10}}")
+    imports.commit(study=study, content=csv("subject,g", f"01-0001,{cell}"), mapping=mapping, by=coordinator)
+    assert Record.objects.get(subject=subject).data["albumin"] == stored
 
 
 def test_no_patient_is_enrolled_when_one_row_is_refused(study, coordinator):
