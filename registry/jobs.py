@@ -11,6 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
 
 from registry import audit
 from registry.models import Job, Study, User
@@ -42,7 +43,7 @@ def _send(celery_task: Any, job: Job | None, arguments: dict[str, Any]) -> None:
         logger.error("the job queue does not answer: %s", problem)
         if job is None:
             raise
-        Progress(job).fail("The job queue does not answer; the job was not started. Start it again when it is back.")
+        Progress(job).fail(_("The job queue does not answer; the job was not started. Start it again when it is back."))
 
 
 class Progress:

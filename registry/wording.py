@@ -28,6 +28,7 @@ KINDS = {
     "model.run": _("models evaluated"),
     "nightly": _("nightly run"),
     "record.unlock": _("record unlocked"),
+    "records.import": _("records imported"),
     "rules.publish": _("endpoint rules published"),
     "segmentation.upload": _("segmentation uploaded"),
     "signature.refused": _("signature refused"),

@@ -1,8 +1,11 @@
 """Every text that a person sees is in Chinese too."""
 
+import re
+
 import pytest
 from babel.messages.pofile import read_po
 
+from registry.wording import KINDS
 from tests.messages import ROOT, asked
 
 APPS = ["registry", "crf", "imaging", "analytics"]
@@ -28,6 +31,13 @@ def test_every_text_has_its_chinese(app):
 
 
 @pytest.mark.parametrize("app", APPS)
+def test_every_act_and_job_has_a_name(app):
+    text = "".join(path.read_text() for path in sorted((ROOT / app / "services").glob("*.py")))
+    written = set(re.findall(r'event\(kind="([a-z._]+)"|^KIND = "([a-z._]+)"', text, re.M))
+    assert written and {one or other for one, other in written} <= KINDS.keys()
+
+
+@pytest.mark.parametrize("app", APPS)
 def test_no_translation_is_left_of_a_text_that_is_gone(app):
     stale = sorted(set(translated(app)) - asked(app))
     assert not stale, f"remove from {app}/locale/zh_Hans/LC_MESSAGES/django.po: {stale}"
@@ -35,8 +45,6 @@ def test_no_translation_is_left_of_a_text_that_is_gone(app):
 
 @pytest.mark.parametrize("app", APPS)
 def test_a_translation_keeps_the_placeholders_of_its_text(app):
-    import re
-
     placeholder = re.compile(r"%\((\w+)\)")
     for text, message in translated(app).items():
         for string in _strings(message):
