@@ -7,9 +7,11 @@ import json
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.core.management import CommandError, call_command
 
 from imaging.models import Segmentation, Series
 from registry import audit
+from registry.management.commands.export_audit import moment
 from registry.services import audit_export, people, visits
 from tests.study import enrol, enter, person
 
@@ -115,3 +117,15 @@ def test_a_formula_in_a_value_is_disarmed_and_a_negative_number_is_not(study, ca
     values = {one["item"]: one["new"] for one in exported(study, cast["monitor"])}
     assert values["ae_term"] == "'=HYPERLINK(1)"
     assert values["albi_score"] == "-2.52"
+
+
+def test_the_command_writes_a_file_per_format_or_none(study, cast, subject, tmp_path):
+    table, lines = tmp_path / "trail.csv", tmp_path / "trail.jsonl"
+    call_command("export_audit", study.code, output=table, subject="01-0001", user="monitor")
+    call_command("export_audit", study.code, "--format", "jsonl", output=lines, since=moment("2026-01-01"))
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines()))
+    assert rows and {row["subject"] for row in rows} == {"01-0001"}
+    assert {json.loads(line)["action"] for line in lines.read_text().splitlines()} >= {"create", "change"}
+    with pytest.raises(CommandError, match=r"audit\.export"):
+        call_command("export_audit", study.code, output=tmp_path / "refused.csv", user="pi")
+    assert sorted(tmp_path.iterdir()) == [table, lines]

@@ -5,6 +5,7 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from registry.models import Site, Study, Subject, User
@@ -29,8 +30,8 @@ class Command(BaseCommand):
         parser.add_argument("-o", "--output", type=Path, required=True)
         parser.add_argument("--site", help="only this site's code")
         parser.add_argument("--subject", help="only this subject's number")
-        parser.add_argument("--since", type=moment)
-        parser.add_argument("--until", type=moment)
+        parser.add_argument("--since", type=moment, help="from this moment on; a date is its first instant, in UTC")
+        parser.add_argument("--until", type=moment, help="up to this moment; a date is its first instant, in UTC")
         parser.add_argument("--user", help="act as this account (default: system)")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -43,7 +44,13 @@ class Command(BaseCommand):
             raise CommandError(f"{missing} Check the study, site, subject or user you named.") from missing
         filters = audit_export.Filters(site=site, subject=subject, since=options["since"], until=options["until"])
         temporary = options["output"].with_name(options["output"].name + ".part")
-        with temporary.open("w", encoding="utf-8-sig" if options["format"] == "csv" else "utf-8", newline="") as file:
-            written = audit_export.export(study=study, file=file, filters=filters, format=options["format"], by=by)
-        temporary.replace(options["output"])
+        encoding = "utf-8-sig" if options["format"] == "csv" else "utf-8"
+        try:
+            with temporary.open("w", encoding=encoding, newline="") as file:
+                written = audit_export.export(study=study, file=file, filters=filters, format=options["format"], by=by)
+            temporary.replace(options["output"])
+        except (PermissionDenied, OSError) as refused:
+            raise CommandError(str(refused)) from refused
+        finally:
+            temporary.unlink(missing_ok=True)
         self.stdout.write(f"{written} lines in {options['output']}")
