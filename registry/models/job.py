@@ -43,9 +43,5 @@ class Job(models.Model):
         return f"{self.kind} #{self.pk} {self.state}"
 
     @property
-    def percent(self) -> int:
-        return round(100 * self.done / self.total) if self.total else 0
-
-    @property
     def is_over(self) -> bool:
         return self.state in (self.State.DONE, self.State.FAILED, self.State.CANCELLED)

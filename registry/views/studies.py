@@ -32,9 +32,7 @@ def study(request: HttpRequest, code: str) -> HttpResponse:
         "chart": enrolment_chart(numbers),
         "chart_css": "chart-xs" if len(numbers.rows) < 3 else "chart-sm",
         "steps": next_steps(request.user, study),
-        "jobs": Job.objects.visible_to(request.user)
-        .filter(study=study)
-        .select_related("study", "requested_by")[:LATEST],
+        "jobs": latest_jobs(request, study),
         "records_url": records_url(request, study),
     }
     return render(request, "registry/study.html", context)
