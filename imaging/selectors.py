@@ -89,6 +89,11 @@ def subject_series(subject: Subject, user: User | None = None) -> list[Series]:
     return list(found)
 
 
+def subject_of_examination(site: Site, study_uid: str) -> Subject | None:
+    """Whose examination this is, once a hospital number or a person said so."""
+    return Subject.objects.filter(series__site=site, series__study_instance_uid=study_uid).first()
+
+
 def suggestions(series: Iterable[Series]) -> dict[int, Subject]:
     """For series in an inbox: the subject of the site with the same keyed hospital number, by series."""
     waiting = [one for one in series if one.subject_id is None and one.patient_key]

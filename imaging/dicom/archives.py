@@ -17,10 +17,13 @@ MAGIC = b"PK\x03\x04"
 
 
 def is_zip(source: bytes | Path) -> bool:
-    if isinstance(source, Path):
+    if isinstance(source, bytes):
+        return source[:4] == MAGIC
+    try:
         with source.open("rb") as file:
             return file.read(4) == MAGIC
-    return source[:4] == MAGIC
+    except OSError:  # whoever reads it as a file will say why
+        return False
 
 
 def members(source: bytes | Path, *, max_total: int = MAX_TOTAL) -> Iterator[tuple[str, bytes | Refused]]:

@@ -100,8 +100,12 @@ REASONS: dict[str, tuple[str, str]] = {
         "Another file with this SOPInstanceUID and other content is already stored; held, the first one stays.",
     ),
     "other_subject": (
-        "PatientID 属于受试者 {number}，不是所选受试者；未接收。",
-        "The PatientID belongs to subject {number}, not to the one chosen; not taken.",
+        "该检查或其 PatientID 属于受试者 {number}，不是所选受试者；未接收。",
+        "The examination or its PatientID belongs to subject {number}, not to the one chosen; not taken.",
+    ),
+    "other_site": (
+        "该检查已由另一中心上传；已隔离，等待人工核对。",
+        "This examination was already received from another site; held for a person to check.",
     ),
     # masks
     "mask_format": (

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from imaging import selectors
 from imaging.dicom import classify
 from imaging.dicom.geometry import Frame, Sorting, Volume, read_frames, sort_volumes
 from imaging.dicom.reasons import Reason, Refused, reason
@@ -34,11 +35,16 @@ COMPARED = (
 
 
 def index(*, study: Study, site: Site, series_uid: str, subject: Subject | None, patient_key: str) -> list[Series]:
-    """Sort the stored objects of one series into volumes and save what changed."""
+    """Sort the stored objects of one series into volumes and save what changed.
+
+    `subject` gets them where their examination is nobody's yet: what a person moved stays moved.
+    """
     instances = list(Instance.objects.filter(study=study, series_instance_uid=series_uid))
     by_pk = {instance.pk: instance for instance in instances}
-    existing = {row.volume_number: row for row in Series.objects.filter(study=study, series_instance_uid=series_uid)}
-    subject = subject or next((row.subject for row in existing.values() if row.subject), None)
+    # Locked, so that nobody matches them between our reading and our writing.
+    known = Series.objects.select_for_update().filter(study=study, series_instance_uid=series_uid)
+    existing = {row.volume_number: row for row in known}
+    subject = selectors.subject_of_examination(site, instances[0].study_instance_uid) or subject
     template = {"study": study, "site": site, "subject": subject, "patient_key": patient_key}
     sorting = _sorted(instances)
     rows = [
@@ -139,7 +145,8 @@ def _verdict(problems: list[Reason], usable: bool) -> dict[str, Any]:
 
 def name_kinds(*, study: Study, study_uid: str) -> None:
     """Name every volume of one examination; phases are known by their neighbours."""
-    rows = list(Series.objects.filter(study=study, study_instance_uid=study_uid, volume_number__gt=0, instances__gt=0))
+    found = Series.objects.filter(study=study, study_instance_uid=study_uid, volume_number__gt=0, instances__gt=0)
+    rows = list(found.select_for_update())
     facts = {one.pk: one.facts for one in Instance.objects.filter(pk__in={row.frames[0][0] for row in rows})}
     volumes = [_for_classifier(row, facts[row.frames[0][0]]) for row in rows]
     for row, kind in zip(rows, classify.classify_study(volumes), strict=True):

@@ -15,11 +15,12 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
+from imaging import selectors
 from imaging.dicom import archives, gate
 from imaging.dicom.deidentify import Pseudonyms
 from imaging.dicom.guard import MAX_BYTES
 from imaging.dicom.reasons import Reason, Refused, reason
-from imaging.models import Instance, Intake, Quarantined, blobs
+from imaging.models import Instance, Intake, Quarantined, Series, blobs
 from imaging.services import acquisition, indexing
 from registry import audit
 from registry.jobs import Progress
@@ -57,8 +58,9 @@ def receive(
 ) -> Intake:
     """Take in files and zip archives: (name, bytes or path). Twice, it does nothing the second time.
 
-    Series are matched to `subject`, else to the subject of the site whose hospital number is the PatientID, else they
-    wait in the site's inbox. The intake's report has one row per file: accepted, duplicate, quarantined or refused.
+    Series go to the subject that has their examination, else to `subject`, else to the subject of the site whose
+    hospital number is the PatientID, else they wait in the site's inbox. The intake's report has one row per file:
+    accepted, duplicate, quarantined or refused.
     """
     authorise(by, Permission.IMAGE_UPLOAD, study=study, site=site)
     progress = progress or Progress(None)
@@ -115,17 +117,23 @@ def _content(source: Source | Refused) -> bytes:
         raise source
     if isinstance(source, bytes):
         return source
-    size = source.stat().st_size
-    if size > MAX_BYTES:
-        raise Refused("too_large", size=size, limit=MAX_BYTES)
-    return source.read_bytes()
+    try:
+        size = source.stat().st_size
+        if size > MAX_BYTES:
+            raise Refused("too_large", size=size, limit=MAX_BYTES)
+        return source.read_bytes()
+    except OSError as problem:
+        raise Refused("unreadable", error=type(problem).__name__) from problem
 
 
 def _check_subject(delivery: _Delivery, passed: gate.Passed) -> None:
-    """A chosen subject must not contradict the PatientID."""
-    if delivery.subject is None or not passed.patient_id:
+    """A chosen subject must not contradict whose the examination is, or whose the PatientID."""
+    if delivery.subject is None:
         return
-    owner = identities.find(site=delivery.intake.site, hospital_number=passed.patient_id)
+    site = delivery.intake.site
+    owner = selectors.subject_of_examination(site, passed.study_uid) or identities.find(
+        site=site, hospital_number=passed.patient_id
+    )
     if owner is not None and owner != delivery.subject:
         raise Refused("other_subject", number=owner.number)
 
@@ -134,11 +142,15 @@ def _store(delivery: _Delivery, number: int, passed: gate.Passed) -> tuple[str, 
     sha256 = blobs.digest(passed.content)
     if passed.held:
         return "quarantined", _quarantine(delivery, number, passed, sha256, passed.held)
-    stored = Instance.objects.filter(study=delivery.intake.study, sop_instance_uid=passed.sop_uid).first()
+    intake = delivery.intake
+    examination = Series.objects.filter(study=intake.study, study_instance_uid=passed.study_uid)
+    if examination.exclude(site=intake.site).exists():
+        return "quarantined", _quarantine(delivery, number, passed, sha256, reason("other_site"))
+    stored = Instance.objects.filter(study=intake.study, sop_instance_uid=passed.sop_uid).first()
     if stored is None:
         _add(delivery, passed, sha256)
         return "accepted", None
-    if stored.sha256 == sha256 and stored.site_id == delivery.intake.site_id:
+    if stored.sha256 == sha256:
         blobs.put("objects", passed.content, ".dcm")
         delivery.patients.setdefault(passed.series_uid, passed.patient_id)
         return "duplicate", None

@@ -130,6 +130,24 @@ def test_moving_images_to_another_subject_needs_a_reason(receive, subject, anoth
     assert moved.history.first().history_change_reason == "wrong PatientID at the scanner"
 
 
+def test_what_arrives_late_of_a_moved_examination_follows_it(receive, subject, another_subject, coordinator):
+    files = stack(4, EchoTime=80, RepetitionTime=3000)
+    receive(files[:3])
+    reason = "wrong PatientID at the scanner"
+    series.match(series=Series.objects.get(), subject=another_subject, reason=reason, by=coordinator)
+    receive([files[3], *stack(series="2")])
+    assert [one.subject for one in Series.objects.all()] == [another_subject, another_subject]
+    received = receive(stack(series="3"), subject=subject)
+    assert {row["code"] for row in received.report["files"]} == {"other_subject"}
+
+
+def test_an_examination_of_another_site_is_held(receive, subject, study, other_site, cast):
+    receive(stack(4)[:2])
+    received = intake.receive(files=stack(4), study=study, site=other_site, by=cast["stranger"])
+    assert [row["code"] for row in received.report["files"]] == ["other_site"] * 4
+    assert Series.objects.get().instances == 2
+
+
 def test_late_slices_complete_a_series_and_the_volume_keeps_its_number(receive):
     files = stack(6)
     receive([files[0], files[1], files[4], files[5]])
@@ -168,6 +186,12 @@ def test_what_is_refused_is_named_with_its_reason(receive):
         ("IM2.dcm", "refused", "truncated"),
     ]
     assert received.problems[0]["why"]
+
+
+def test_a_file_that_cannot_be_read_is_refused_and_the_others_are_taken(receive, tmp_path):
+    received = receive([("IM1.dcm", tmp_path / "gone.dcm"), *stack(2)])
+    assert received.report["files"][0]["code"] == "unreadable"
+    assert received.counts["accepted"] == 2
 
 
 def test_a_zip_is_taken_apart_in_memory_and_its_tricks_are_refused(receive):
