@@ -128,10 +128,12 @@ def _history_lines(
     rows = rows.order_by("history_date", "history_id")
     if asked.until:
         rows = rows.filter(history_date__lte=asked.until)
+    if asked.since:  # earlier rows are read only where they tell what a later one changed
+        rows = rows.filter(id__in=history.objects.filter(history_date__gte=asked.since).values("id"))
     places = Places(model)
     previous: dict[int, dict[str, Any]] = {}
     for row in rows.iterator(chunk_size=CHUNK):
-        key = getattr(row, model._meta.pk.attname)
+        key = row.id
         values = places.values(row)
         old = previous.get(key, {})
         previous[key] = values

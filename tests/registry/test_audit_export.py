@@ -8,6 +8,7 @@ import json
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from imaging.models import Segmentation, Series
 from registry import audit
@@ -46,6 +47,14 @@ def test_a_change_of_the_calendar_names_its_visit(study, cast, coordinator, subj
     visits.occurred(visit=subject.visits.get(event="MONTH1"), on=dt.date(2026, 4, 3), by=coordinator)
     [line] = [one for one in exported(study, cast["monitor"]) if one["item"] == "occurred_on"]
     assert (line["site"], line["subject"], line["event"], line["form"]) == ("01", "01-0001", "MONTH1", "visit")
+
+
+def test_a_part_of_the_trail_tells_the_old_value_from_before_it(study, cast, coordinator, subject):
+    since = timezone.now()
+    enter(subject, "DM", {"age": "54"}, by=coordinator, reason="source says 54")
+    lines = [one for one in exported(study, cast["monitor"], since=since) if one["form"] == "DM"]
+    assert [(one["item"], one["old"], one["new"]) for one in lines] == [("age", "53", "54")]
+    assert not [one for one in exported(study, cast["monitor"], until=since) if one["new"] == "54"]
 
 
 def test_what_follows_from_a_change_has_its_reason_and_source(study, cast, coordinator, subject):
