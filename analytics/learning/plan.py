@@ -161,9 +161,17 @@ class Plan(Strict):
         for name, part in sorted(wanted):
             if part not in self.predictors:
                 raise ValueError(f"{name} names the predictor set {part!r}, which isn't defined; {self._defined()}")
-            if part == name or name in self.predictors[part].sets:
-                raise ValueError(f"the predictor sets {name!r} and {part!r} contain each other")
+        for name in self.predictors:
+            if name in self._within(name):
+                raise ValueError(f"the predictor set {name!r} contains itself")
         return self
+
+    def _within(self, name: str) -> set[str]:
+        """Every set that this one takes in, directly or through others."""
+        found: set[str] = set()
+        while new := {part for one in (name, *found) for part in self.predictors[one].sets} - found:
+            found |= new
+        return found
 
     @property
     def primary_set(self) -> str:
