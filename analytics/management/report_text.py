@@ -42,7 +42,9 @@ def evaluation_lines(report: Evaluation) -> Iterator[str]:
 
 def survival_lines(report: SurvivalReport, regression: Regression | None) -> Iterator[str]:
     yield _("%(n)d subjects, %(events)d events") % {"n": report.n, "events": report.events}
-    yield _labelled(_("Median follow-up (reverse Kaplan-Meier)"), _estimate(report.median_follow_up))
+    yield _labelled(
+        _("Median follow-up (reverse Kaplan-Meier)"), _estimate(report.median_follow_up, without=_("not reached"))
+    )
     for name, curve in report.groups.items():
         label = _("All subjects") if name == "all" and len(report.groups) == 1 else name
         yield from _curve_lines(label, curve, report.survival_at[name])
@@ -59,8 +61,9 @@ def survival_lines(report: SurvivalReport, regression: Regression | None) -> Ite
 
 def _curve_lines(label: str, curve: SurvivalCurve, read: tuple[SurvivalAt, ...]) -> Iterator[str]:
     counts = _("%(n)d subjects, %(events)d events") % {"n": curve.n, "events": curve.n_events}
-    median = _("median %(value)s, %(method)s interval")
-    yield _labelled(label, f"{counts}; {median % {'value': _estimate(curve.median), 'method': curve.interval}}")
+    middle = _estimate(curve.median, without=_("not reached"))
+    median = _("median %(value)s, %(method)s interval") % {"value": middle, "method": curve.interval}
+    yield _labelled(label, f"{counts}; {median}")
     for at in read:
         values = {"time": f"{at.time:g}", "survival": _estimate(at.survival), "count": at.at_risk}
         yield "  " + _("time %(time)s: survival %(survival)s, %(count)d at risk") % values
@@ -129,8 +132,9 @@ def _value(found: Estimate | Unavailable) -> str:
     return _missing(found) if isinstance(found, Unavailable) else _estimate(found)
 
 
-def _estimate(found: Estimate) -> str:
-    numbers = (_number(value) for value in (found.value, found.lo, found.hi))
+def _estimate(found: Estimate, *, without: str = "–") -> str:
+    """Value and interval; `without` stands for what does not exist."""
+    numbers = (without if math.isnan(value) else f"{value:.4g}" for value in (found.value, found.lo, found.hi))
     return "{} ({:g}% CI {} - {})".format(next(numbers), 100 * found.level, *numbers)
 
 
@@ -139,10 +143,6 @@ def _proportion(found: Proportion | None) -> str:
         return _("does not exist (nobody to count)")
     exact = found.exact
     return f"{found.value:.4f} ({found.count}/{found.total}; {100 * exact.level:g}% CI {exact.lo:.4f} - {exact.hi:.4f})"
-
-
-def _number(value: float) -> str:
-    return _("not reached") if math.isnan(value) else f"{value:.4g}"
 
 
 def _p(value: float) -> str:

@@ -175,6 +175,11 @@ def test_refusals_are_in_chinese_for_chinese_users(tmp_path: Path) -> None:
         run("evaluate_predictions", path, "--outcome", "y", "--probability", "p")
 
 
+def test_an_empty_column_name_is_refused(cohorts: Path) -> None:
+    with translation.override("en"), pytest.raises(CommandError, match="no column ''"):
+        run("evaluate_predictions", cohorts / "aSAH.csv", "--outcome", "y", "--probability", "")
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with translation.override("en"), pytest.raises(CommandError, match="can't be read"):
         run("survival", tmp_path / "none.csv", "--time", "t", "--event", "e")
@@ -206,6 +211,17 @@ def test_json_has_no_nan_even_where_numbers_are_missing(tmp_path: Path) -> None:
     report = json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
     assert report["models"][0]["auc"]["lo"] is None
     assert "no finite solution" in report["models"][0]["calibration"]["recalibration"]["unavailable"]
+
+
+def test_only_a_median_is_not_reached_another_limit_is_a_dash(tmp_path: Path) -> None:
+    path = tmp_path / "perfect.csv"
+    path.write_text("y,p\n0,0.1\n0,0.2\n1,0.8\n1,0.9\n")
+    with translation.override("en"):
+        predictions = run("evaluate_predictions", path, "--outcome", "y", "--score", "p")
+        followed = run("survival", path, "--time", "p", "--event", "y", "--times", "0.9")
+    assert "AUC: 1 (95% CI – - –)" in predictions
+    assert "survival 0 (95% CI – - –)" in followed
+    assert "median 0.85 (95% CI 0.8 - not reached)" in followed
 
 
 def test_the_printed_report_has_every_headline_number(validation: Path) -> None:

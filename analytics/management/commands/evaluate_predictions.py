@@ -50,12 +50,13 @@ class Command(BaseCommand):
 
 
 def _evaluated(table: Table, options: dict[str, Any]) -> Any:
-    names = (options["probability"] or options["score"]).split(",")
-    read = probability_column if options["probability"] else number_column
+    scores = options["probability"] is None
+    names = (options["score"] if scores else options["probability"]).split(",")
+    read = number_column if scores else probability_column
     return evaluate(
         binary_column(table, options["outcome"]),
         {name: read(table, name) for name in map(str.strip, names)},
         threshold=options["threshold"],
         dataset=options["dataset"],
-        scores=options["probability"] is None,
+        scores=scores,
     )
