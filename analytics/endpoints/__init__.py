@@ -1,6 +1,6 @@
 """Endpoints: versioned rules on plain rows (no Django). Each result says its value, status and evidence."""
 
-from analytics.endpoints.evaluate import BadEndpoints, evaluate, evaluate_all, load_endpoints, time_zero
+from analytics.endpoints.evaluate import BadEndpoints, evaluate, evaluate_all, load_endpoints
 from analytics.endpoints.model import AnyEndpoint, EndpointSet
 from analytics.endpoints.rows import Evidence, Result, Row, SubjectRows
 
@@ -15,5 +15,4 @@ __all__ = [
     "evaluate",
     "evaluate_all",
     "load_endpoints",
-    "time_zero",
 ]

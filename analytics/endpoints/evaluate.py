@@ -14,7 +14,7 @@ from analytics.endpoints.dates import NotADate
 from analytics.endpoints.landmark import change, landmark
 from analytics.endpoints.model import AnyEndpoint, BestResponse, Binary, Duration, EndpointSet, Landmark, TimeToEvent
 from analytics.endpoints.response import best_response
-from analytics.endpoints.rows import Result, SubjectRows, dated
+from analytics.endpoints.rows import Result, SubjectRows
 from analytics.endpoints.survival import duration, time_to_event
 
 
@@ -63,11 +63,3 @@ def evaluate_all(
 ) -> list[tuple[str, Result]]:
     """(subject, result) of every endpoint for every subject, in the order given."""
     return [(one.subject, evaluate(rule, one, cutoff)) for one in subjects for rule in endpoints.endpoints]
-
-
-def time_zero(endpoint: AnyEndpoint, subject: SubjectRows) -> date | None:
-    """The endpoint's T0, which no predictor may be later than; None where the rule has none or it is not recorded."""
-    if isinstance(endpoint, Duration):
-        return None
-    starts = dated(endpoint.start, subject, "start", endpoint.completion)
-    return starts[0].on if starts else None

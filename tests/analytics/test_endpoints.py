@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from analytics.endpoints import BadEndpoints, EndpointSet, Row, SubjectRows, evaluate, load_endpoints, time_zero
+from analytics.endpoints import BadEndpoints, EndpointSet, Row, SubjectRows, evaluate, load_endpoints
 from analytics.endpoints.dates import NotADate, read
 from analytics.endpoints.model import Completion
 
@@ -472,11 +472,6 @@ def test_change_takes_the_measurement_nearest_the_target_day():
         "change": 70.0,
         "percent": 140.0,
     }
-
-
-def test_time_zero_is_the_start_of_the_rule():
-    assert time_zero(PFS, subject(("INTV", {"session_date": "2025-03-01"}))) == date(2025, 3, 1)
-    assert time_zero(PCR, subject(("INTV", {"session_date": "2025-03-01"}))) is None
 
 
 def test_a_wrong_file_is_refused_with_file_and_place(tmp_path):
