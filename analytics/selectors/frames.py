@@ -210,37 +210,48 @@ def _radiomics(locked: Locked, plan: Plan) -> Radiomics:
         for roi in sorted({one.roi for one in every}):
             asked = [one for one in every if one.roi == roi]
             chosen = [one for one in plan.predictors.values() if sequence in one.sequences and one.roi == roi]
-            long = _long(asked, sets, chosen)
+            used = _used(asked, sets)
+            long = _long(used, sets, chosen)
             if long.empty:
                 continue
             mean = long.groupby("subject").mean()
             mean.columns = [radiomics_column(sequence, roi, name) for name in mean.columns]
             parts.append(mean)
-            dates |= dict.fromkeys(mean.columns, _acquired(locked, asked))
+            dates |= dict.fromkeys(mean.columns, _acquired(locked, used.values()))
             agreement[f"{sequence}/{roi}"] = _agreement(long)
     values = pd.concat(parts, axis=1, join="inner").sort_index() if parts else pd.DataFrame()
     return Radiomics(values, pd.DataFrame(dates).reindex(values.index), agreement)
 
 
-def _long(asked: Iterable[features.Wanted], sets: dict[str, FeatureSet], chosen: list[Any]) -> pd.DataFrame:
-    """One row per subject and reader, of the reader's last round."""
-    last: dict[tuple[str, str], features.Wanted] = {}
+Used = dict[tuple[str, str], features.Wanted]
+
+
+def _used(asked: Iterable[features.Wanted], sets: dict[str, FeatureSet]) -> Used:
+    """By subject and reader, the mask of the reader's last round that has features."""
+    last: Used = {}
     for one in sorted(asked, key=lambda one: (one.round, one.series, one.volume)):
         if one.key in sets and sets[one.key].state == FeatureSet.State.DONE:
             last[one.subject, one.reader] = one
+    return last
+
+
+def _long(used: Used, sets: dict[str, FeatureSet], chosen: list[Any]) -> pd.DataFrame:
+    """One row per subject and reader."""
     rows = {
         place: {name: value for name, value in sets[one.key].values.items() if any(wanted(name, c) for c in chosen)}
-        for place, one in sorted(last.items())
+        for place, one in sorted(used.items())
     }
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index = pd.MultiIndex.from_tuples(list(rows), names=["subject", "reader"]) if rows else frame.index
     return frame
 
 
-def _acquired(locked: Locked, asked: Iterable[features.Wanted]) -> pd.Series:
+def _acquired(locked: Locked, used: Iterable[features.Wanted]) -> pd.Series:
+    """The day of each subject's image; the last day where readers drew on different images."""
     images = locked.frame("images").set_index(["series", "volume"])["acquired_on"]
-    found = {one.subject: _day(images.loc[(one.series, one.volume)]) for one in asked}
-    return pd.to_datetime(pd.Series(found, dtype=object))
+    found = [(one.subject, _day(images.loc[(one.series, one.volume)])) for one in used]
+    days = pd.DataFrame(found, columns=["subject", "day"])
+    return pd.to_datetime(days["day"]).groupby(days["subject"]).max()
 
 
 def _agreement(long: pd.DataFrame) -> dict[str, Any]:

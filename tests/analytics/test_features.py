@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK as sitk
 from django.test import TestCase
@@ -172,6 +174,24 @@ def test_an_image_taken_after_time_zero_is_refused_by_name(dataset, plan):
     refuse_leaks(found.dates, found.time_zero)
     with pytest.raises(LeakageRefused, match="T2/tumour/"):
         refuse_leaks(found.dates, moved)
+
+
+def test_features_are_dated_by_the_image_they_come_from():
+    """Two T2 images of one subject: the first reader's last round is on the later one, the second's on the earlier."""
+    images = pd.DataFrame(
+        [("1.1", 1, "2026-03-20"), ("1.2", 1, "2026-02-20")], columns=["series", "volume", "acquired_on"]
+    )
+    locked = SimpleNamespace(frame={"images": images}.__getitem__)
+    drawn = [("first", "1.2", 1), ("first", "1.1", 2), ("second", "1.2", 1)]
+    masks = [
+        asked.Wanted(f"{reader}{round}", "01-0001", series, 1, "T2", "tumour", reader, round, "")
+        for reader, series, round in drawn
+    ]
+    sets = {one.key: SimpleNamespace(state=FeatureSet.State.DONE) for one in masks}
+    used = frames._used(masks, sets)
+    assert {reader: one.series for (_, reader), one in used.items()} == {"first": "1.1", "second": "1.2"}
+    assert frames._acquired(locked, used.values()).to_dict() == {"01-0001": pd.Timestamp("2026-03-20")}
+    assert frames._acquired(locked, [used["01-0001", "second"]]).item() == pd.Timestamp("2026-02-20")
 
 
 def test_a_missing_mask_stops_the_lock_by_name(dataset):
