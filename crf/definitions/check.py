@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .expressions import ExpressionFailed, compile_expression, is_given
 from .model import Check, Form, Item, Severity, Text
 from .rehearse import as_stored
+from .values import plain_number
 
 Values = Mapping[str, Any]
 
@@ -178,15 +179,15 @@ def range_message(item: Item, limits: Any, value: float, *, hard: bool) -> Text:
     """What was expected, with the unit, and what was entered."""
     low, high = limits
     unit = f" {item.unit}" if item.unit else ""
-    number: Callable[[float], str] = lambda limit: format(limit, "g") if abs(limit) < 1e6 else f"{limit:.0f}"  # noqa: E731
     if low is not None and high is not None:
-        zh, en = f"{number(low)}–{number(high)}{unit}", f"{number(low)} to {number(high)}{unit}"
+        zh, en = f"{plain_number(low)}–{plain_number(high)}{unit}", f"{plain_number(low)} to {plain_number(high)}{unit}"
     elif low is not None:
-        zh, en = f"不低于 {number(low)}{unit}", f"at least {number(low)}{unit}"
+        zh, en = f"不低于 {plain_number(low)}{unit}", f"at least {plain_number(low)}{unit}"
     else:
-        zh, en = f"不高于 {number(high)}{unit}", f"at most {number(high)}{unit}"
+        zh, en = f"不高于 {plain_number(high)}{unit}", f"at most {plain_number(high)}{unit}"
     if hard:
-        return Text(zh=f"应为 {zh},现为 {number(value)}", en=f"Must be {en}; it is {number(value)}")
+        return Text(zh=f"应为 {zh},现为 {plain_number(value)}", en=f"Must be {en}; it is {plain_number(value)}")
     return Text(
-        zh=f"通常为 {zh},现为 {number(value)};请核对或说明", en=f"Usually {en}; it is {number(value)}. Check or explain"
+        zh=f"通常为 {zh},现为 {plain_number(value)};请核对或说明",
+        en=f"Usually {en}; it is {plain_number(value)}. Check or explain",
     )

@@ -76,6 +76,7 @@ def _missing(raw: dict[str, Any]) -> dict[str, str]:
     if kind not in MISSING or set(raw) - {"missing", "reason"} or not isinstance(reason, str) or len(reason) > MAX_TEXT:
         known = "、".join(f"{code}({text.zh})" for code, text in MISSING.items())
         raise BadValue(f"缺失原因应为:{known}", f"a missing value is one of {', '.join(MISSING)}")
+    _refuse_unprintable(reason)
     return missing(kind, reason.strip())
 
 
@@ -93,8 +94,9 @@ def _narrow(text: str) -> str:
 
 
 def _parse_text(item: Item, raw: Any) -> str:
-    if not isinstance(raw, str):
-        raw = str(raw)
+    if not isinstance(raw, str | int | float):
+        raise BadValue("应为文字", "should be text")
+    raw = str(raw)
     limit = item.max_length or MAX_TEXT
     if len(raw) > limit:
         raise BadValue(f"不超过{limit}个字符,现为{len(raw)}个", f"at most {limit} characters, not {len(raw)}")
@@ -325,4 +327,9 @@ def _number_text(item: Item, value: Any) -> str:
         return str(value)
     if item.value_kind == "decimal" and item.precision is not None:
         return f"{value:.{item.precision}f}"
-    return format(Decimal(repr(value)), "f").removesuffix(".0") if isinstance(value, float) else str(value)
+    return plain_number(value)
+
+
+def plain_number(value: float) -> str:
+    """All its digits, without an exponent or a trailing `.0`."""
+    return format(Decimal(repr(value)), "f").removesuffix(".0")

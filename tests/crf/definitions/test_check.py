@@ -92,10 +92,16 @@ def test_a_value_outside_its_range_is_found_with_range_and_unit(mini, value, che
 
 @pytest.mark.parametrize(
     ("limits", "value", "said"),
-    [([5, None], 4, "at least 5"), ([None, 5], 6, "at most 5"), ([0, 10_000_000], -1, "10000000")],
+    [
+        ([5, None], 4, "at least 5"),
+        ([None, 5], 6, "at most 5"),
+        ([0, 10_000_000], -1, "10000000"),
+        ([0, 100_000], 100_000.5, "100000; it is 100000.5"),
+        ([0.000_01, None], 0, "at least 0.00001"),
+    ],
 )
 def test_a_range_may_be_open_and_never_shows_an_exponent(limits, value, said):
-    findings = evaluate(form({"name": "a", "type": "integer", "range": limits}), {"a": value}).findings
+    findings = evaluate(form({"name": "a", "type": "decimal", "range": limits}), {"a": value}).findings
     assert said in findings[0].message.en
 
 

@@ -92,7 +92,8 @@ REFUSED = [
     ("choice", "Q", "Y = Yes, N = No"), ("choices", "Y;Q", "not one of"), ("choice", True, "not one of"),
     ("text", "a\x00b", "U+0000"), ("text", "x" * 4001, "at most 4000"), ("text", "\ud800", "U+D800"),
     ("text", {"missing": "lost"}, "not_done"), ("decimal", {"a": 1}, "not_done"),
-    ("text", {"missing": "unknown", "reason": 5}, "not_done"),
+    ("text", {"missing": "unknown", "reason": 5}, "not_done"), ("text", ["a"], "should be text"),
+    ("text", {"missing": "unknown", "reason": "a\x00"}, "U+0000"),
 ]  # fmt: skip
 
 
