@@ -8,20 +8,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from crf.definitions.check import FormState, evaluate
-from crf.definitions.model import Form, Item, StudyDefinition
-from crf.definitions.values import BadValue, display_value, parse_value
+from crf.definitions.model import Form, StudyDefinition
+from crf.definitions.values import BadValue, parse_value
 from crf.models import Record, StudyBuild
-from registry.models import Site, Study, Subject, Visit
+from registry.models import Study, Subject, Visit
 
 
 class NoBuild(LookupError):
     """The study has no published build."""
 
 
-def current_build(study: Study, site: Site | None = None) -> StudyBuild:
+def current_build(study: Study) -> StudyBuild:
     """The build new records are made with. Raises NoBuild."""
     build = StudyBuild.objects.filter(study=study).order_by("-pk").first()
     if build is None:
@@ -134,11 +135,11 @@ class Cell:
 class CasebookRow:
     visit: Visit
     event_name: str
-    state: str  # expected | overdue | missed | started | done | log
+    state: str  # expected | missed | started | done | log
     cells: list[Cell]
 
 
-def casebook(subject: Subject, language: str = "zh-hans", *, hide_blinded: bool = False) -> list[CasebookRow]:
+def casebook(subject: Subject, language: str = "zh-hans") -> list[CasebookRow]:
     """Visits × forms with their state, in the order of the schedule; a constant number of queries."""
     study = definition_of(subject.study)
     order = {event.oid: position for position, event in enumerate(study.events)}
@@ -226,16 +227,7 @@ def _item_change(row: Any, item: str, old: Any, new: Any) -> ItemChange:
     )
 
 
-def shown(definition: StudyDefinition, item: Item, value: Any, language: str) -> str:
-    """A stored value as people read it, with its unit."""
-    return display_value(item, definition.codelist(item), value, language, unit=True)
-
-
-def states_of_study(study: Study, visible: Any = None) -> dict[str, int]:
-    """Number of records by status, of the records given (or all of the study)."""
-    counts = {status.value: 0 for status in Record.Status}
-    for status in (visible if visible is not None else Record.objects.filter(subject__study=study)).values_list(
-        "status", flat=True
-    ):
-        counts[status] += 1
-    return counts
+def count_by_status(records: QuerySet) -> dict[str, int]:
+    """Number of these records by status, in the order of a record's life."""
+    found = dict(records.order_by().values_list("status").annotate(Count("pk")))
+    return {status.value: found.get(status.value, 0) for status in Record.Status}

@@ -74,10 +74,6 @@ class Reading:
     problems: list[Problem]
 
 
-def problem(row: int, column: str, zh: str, en: str, remedy_zh: str, remedy_en: str) -> Problem:
-    return Problem(row, column, zh, en, remedy_zh, remedy_en)
-
-
 def as_problem(fault: BadTable) -> Problem:
     return Problem(fault.row, fault.column, fault.zh, fault.en, fault.remedy_zh, fault.remedy_en)
 
@@ -173,7 +169,7 @@ class _Reader:
         return (form, form.items[item]) if form and item in form.items else None
 
     def refuse_header(self, column: str, zh: str, en: str, remedy_zh: str, remedy_en: str) -> None:
-        self.problems.append(problem(1, column, zh, en, remedy_zh, remedy_en))
+        self.problems.append(Problem(1, column, zh, en, remedy_zh, remedy_en))
 
     # The rows
 
@@ -262,7 +258,7 @@ class _Reader:
         record.cells.setdefault(item.name, cell)
 
     def refuse(self, row: Row, column: str, zh: str, en: str, remedy_zh: str, remedy_en: str) -> None:
-        self.problems.append(problem(row.number, column, zh, en, remedy_zh, remedy_en))
+        self.problems.append(Problem(row.number, column, zh, en, remedy_zh, remedy_en))
 
 
 def _converted(item: Item, raw: Any, factor: float) -> Any:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
 
 from .expressions import PARTIAL_DATE
 from .model import Event, StudyDefinition
-
-State = Literal["unplanned", "upcoming", "due", "overdue", "done"]
 
 
 @dataclass(frozen=True)
@@ -51,26 +48,6 @@ def planned(event: Event, dates: Mapping[str, str | date | None], *, repeat: int
 def anchors(study: StudyDefinition) -> set[str]:
     """The names of the dates that the calendar hangs on."""
     return {event.anchor for event in study.events if event.anchor}
-
-
-def state(visit: PlannedVisit, *, today: date, occurred_on: date | None = None) -> State:
-    """Upcoming before the window, due in it, overdue after it; done once it took place."""
-    if occurred_on is not None:
-        return "done"
-    if visit.window_from is None or visit.window_to is None:
-        return "unplanned"
-    if today < visit.window_from:
-        return "upcoming"
-    return "due" if today <= visit.window_to else "overdue"
-
-
-def days_outside(visit: PlannedVisit, occurred_on: date) -> int:
-    """How many days a visit took place before (negative) or after its window; 0 inside it or without one."""
-    if visit.window_from is None or visit.window_to is None:
-        return 0
-    if occurred_on < visit.window_from:
-        return (occurred_on - visit.window_from).days
-    return max((occurred_on - visit.window_to).days, 0)
 
 
 def as_date(value: str | date | None) -> date | None:

@@ -58,6 +58,6 @@ def anchor_dates(subject: Subject, definition: StudyDefinition, records: Iterabl
     for record in records:
         for anchor in anchors:
             form, item = anchor.split(".")
-            if record.form == form and isinstance(record.data.get(item), str) and "UK" not in record.data[item]:
-                known.setdefault(anchor, dt.date.fromisoformat(record.data[item]))
+            if record.form == form and (on := schedule.as_date(record.data.get(item))):
+                known.setdefault(anchor, on)
     return known

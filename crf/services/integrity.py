@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.db import connection
 
-from registry.models import Study
 from registry.services.seals import Problem
 
 # Each query returns (table, key, message) of rows that can't be, whatever the triggers let through.
@@ -42,7 +41,7 @@ CHECKS = {
 }
 
 
-def problems(study: Study | None = None) -> list[Problem]:
+def problems() -> list[Problem]:
     """Every record or history row that contradicts the audit guarantee, named."""
     found = []
     with connection.cursor() as cursor:

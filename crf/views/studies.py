@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from crf.models import Record
-from crf.selectors import definition_of, states_of_study
+from crf.selectors import count_by_status, definition_of
 from crf.views.places import visit_name
 from registry.models import Study, User, Visit
 from registry.permissions import Permission
@@ -30,7 +30,7 @@ COLOURS = {
 def study_records(request: HttpRequest, code: str) -> HttpResponse:
     study = study_or_404(request, code, needs=Permission.RECORD_VIEW)
     visible = Record.objects.visible_to(request.user).filter(subject__study=study)
-    counts = states_of_study(study, visible)
+    counts = count_by_status(visible)
     overdue = _overdue(study, request.user)
     context = {
         "states": [(status, Record.Status(status).label, count) for status, count in counts.items()],

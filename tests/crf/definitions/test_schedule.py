@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from crf.definitions.schedule import PlannedVisit, anchors, days_outside, planned, planned_visits, state
+from crf.definitions.schedule import PlannedVisit, anchors, planned, planned_visits
 
 
 def test_visits_hang_on_their_anchors(mini):
@@ -38,24 +38,3 @@ def test_repeats_follow_at_their_interval(mini):
 
 def test_the_calendar_names_the_dates_it_needs(mini):
     assert anchors(mini) == {"enrolment", "DM.surgery_date"}
-
-
-VISIT = PlannedVisit("M6", 1, date(2026, 7, 30), date(2026, 6, 30), date(2026, 8, 29))
-
-
-@pytest.mark.parametrize(
-    ("today", "expected"),
-    [("2026-06-29", "upcoming"), ("2026-06-30", "due"), ("2026-08-29", "due"), ("2026-08-30", "overdue")],
-)
-def test_a_visit_is_due_in_its_window_and_overdue_after_it(today, expected):
-    assert state(VISIT, today=date.fromisoformat(today)) == expected
-
-
-def test_a_visit_that_took_place_is_done_whenever_it_was():
-    assert state(VISIT, today=date(2027, 1, 1), occurred_on=date(2026, 12, 1)) == "done"
-    assert state(PlannedVisit("LOG", 1, None, None, None), today=date(2027, 1, 1)) == "unplanned"
-
-
-@pytest.mark.parametrize(("on", "days"), [("2026-06-28", -2), ("2026-06-30", 0), ("2026-08-29", 0), ("2026-09-01", 3)])
-def test_the_distance_to_the_window_is_told_in_days(on, days):
-    assert days_outside(VISIT, date.fromisoformat(on)) == days
