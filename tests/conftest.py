@@ -47,8 +47,10 @@ def shared() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _fast_passwords(settings: object) -> None:
+def _fast(settings: object) -> None:
+    """Cheap passwords; static files looked up when asked for, where each new client would read all of them first."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
+    settings.WHITENOISE_AUTOREFRESH = True  # type: ignore[attr-defined]
 
 
 @pytest.fixture
