@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from django.core.exceptions import PermissionDenied
@@ -271,15 +272,27 @@ def test_every_real_file_is_accepted_held_or_refused_with_a_reason(receive, shar
         "dcmqi_segmentations",
         "seg_dicom4qi_data_5",
     )
-    paths = [path for name in folders for path in sorted((shared / "data/imaging" / name).rglob("*")) if path.is_file()]
-    received = receive([(path.name, path) for path in paths])
-    assert len(received.report["files"]) == len(paths)
-    assert all("code" in row for row in received.report["files"] if row["outcome"] in ("refused", "quarantined"))
+    received = receive_all(receive, *(shared / "data/imaging" / name for name in folders))
     assert received.counts["accepted"] > 20
     assert received.counts["quarantined"] >= 6
     assert {row.modality for row in Series.objects.all()} >= {"CT", "MR", "SEG"}
     # The broken copies of one CT slice share its UID: the first is stored, the others are conflicts.
     assert sum(row.get("code") == "uid_conflict" for row in received.report["files"]) >= 5
+
+
+def test_every_test_file_of_pydicom_is_accepted_held_or_refused_with_a_reason(receive):
+    received = receive_all(receive, Path(pydicom.__file__).parent / "data/test_files")
+    assert received.counts["accepted"] > 30
+    assert {row.modality for row in Series.objects.all()} >= {"CT", "MR", "SEG", "RTDOSE"}
+
+
+def receive_all(receive, *folders):
+    """One intake of all files below `folders`; each has its row in the report, and a reason if it was not taken."""
+    paths = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    received = receive([(path.name, path) for path in paths])
+    assert len(received.report["files"]) == len(paths)
+    assert all("code" in row for row in received.report["files"] if row["outcome"] in ("refused", "quarantined"))
+    return received
 
 
 def test_the_command_reports_and_fails_when_a_file_was_not_taken(folder, study, site, tmp_path, capsys):

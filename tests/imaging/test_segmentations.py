@@ -6,10 +6,11 @@ import SimpleITK as sitk
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 
+from analytics.radiomics import Parameters, extract
 from imaging import selectors
 from imaging.dicom import nifti
 from imaging.dicom.reasons import Refused
-from imaging.models import Instance, Segmentation
+from imaging.models import Instance, Segmentation, Series
 from imaging.services import segmentations
 from registry import audit
 from registry.models import AuditEvent
@@ -100,14 +101,26 @@ def test_the_database_keeps_one_current_mask(series, cast):
 
 
 def test_a_real_segmentation_object_finds_its_series_by_the_mapped_uid(receive, shared, cast, subject):
-    from imaging.models import Series
-
     base = shared / "data/imaging/seg_dicom4qi_data_5"
     receive([(path.name, path) for path in sorted((base / "image").iterdir())])
     one = Series.objects.get()
     content = next((base / "mask").iterdir()).read_bytes()
     assert add(one, cast["reader"], file=content).voxels == 322
     assert Instance.objects.count() == 3
+
+
+def test_a_real_series_and_its_segmentation_give_radiomics_values(receive, shared, cast, subject):
+    base = shared / "data/imaging/dcmqi_segmentations"
+    receive([(path.name, path) for path in sorted((base / "ct-3slice").iterdir())])
+    one = Series.objects.get()
+    added = add(one, cast["reader"], file=(base / "liver.dcm").read_bytes())
+    image, mask = selectors.volume(one), selectors.mask(added)
+    found = extract(image, mask, Parameters.default(one.modality).original_only())
+    assert not found.failures
+    assert len(found.values) > 90
+    assert added.voxels == 107_098
+    inside = sitk.GetArrayFromImage(image)[sitk.GetArrayFromImage(mask) == 1]
+    assert found.values["original_firstorder_Median"] == pytest.approx(np.median(inside), abs=3)  # HU, resampled
 
 
 def test_a_segmentation_object_of_another_series_is_refused(series, shared, cast):
