@@ -9,6 +9,18 @@ from typing import Any
 Place = tuple[str | int, ...]
 
 
+class Refusal(ValueError):
+    """What can't be taken, said in both languages."""
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(en)
+        self.zh = zh
+        self.en = en
+
+    def of(self, language: str) -> str:
+        return self.zh if language.lower().startswith("zh") else self.en
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing that is wrong at `place`, the keys that lead there inside a definition; `item` names it."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import cel
 
+from .errors import Refusal
 from .functions import ARITY, FUNCTIONS
 
 MAX_LENGTH = 2000  # an expression of 20,000 additions overflows the parser's stack and kills the process
@@ -41,13 +42,8 @@ NO_VALUE = "x__no_value"  # never bound, so that reading it is an error: CEL's w
 PARTIAL_DATE = re.compile(r"\d{4}-(?:UK|\d\d)-UK$")
 
 
-class BadExpression(ValueError):
+class BadExpression(Refusal):
     """An expression that cannot be compiled, with the reason in both languages."""
-
-    def __init__(self, zh: str, en: str) -> None:
-        super().__init__(en)
-        self.zh = zh
-        self.en = en
 
 
 class ExpressionFailed(RuntimeError):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from .errors import DefinitionError, DefinitionErrors
+from .errors import DefinitionError, DefinitionErrors, Refusal
 from .model import Part
 from .pydantic_faults import explain
 from .yaml_lines import BadYaml, parse
@@ -22,7 +22,7 @@ class Source(Part):
     @model_validator(mode="after")
     def _one_of_both(self) -> Source:
         if (self.column is None) == (self.value is None):
-            raise ValueError("写 column(列名)或 value(固定值)之一 / give either `column` or `value`")
+            raise Refusal("写 column(列名)或 value(固定值)之一", "give either `column` or `value`")
         return self
 
     def of(self, cells: dict[str, str]) -> str:
@@ -73,9 +73,9 @@ class Mapping(Part):
     @model_validator(mode="after")
     def _new_subjects_can_be_found_again(self) -> Mapping:
         if self.create_subjects and (self.match != "identifier" or self.enrolled_on is None):
-            raise ValueError(
-                "create_subjects 需要 match: identifier 和 enrolled_on / "
-                "create_subjects needs `match: identifier` (numbers are automatic) and `enrolled_on`"
+            raise Refusal(
+                "create_subjects 需要 match: identifier(编号自动生成)和 enrolled_on",
+                "create_subjects needs `match: identifier` (numbers are automatic) and `enrolled_on`",
             )
         return self
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from .errors import Refusal
 from .expressions import compile_expression
 from .order import dependency_order
 
@@ -70,7 +71,9 @@ RESERVED = frozenset(
 
 def _not_reserved(name: str) -> str:
     if name in RESERVED:
-        raise ValueError(f"{name!r} is a word of the expression language; choose another name")
+        raise Refusal(
+            f"{name} 是表达式语言的保留词,请换名", f"{name!r} is a word of the expression language; choose another name"
+        )
     return name
 
 
@@ -256,11 +259,16 @@ class Event(Part):
     @model_validator(mode="after")
     def _dates_belong_to_planned_events(self) -> Event:
         if self.kind == "scheduled" and (self.anchor is None or self.day is None):
-            raise ValueError("a scheduled event needs `anchor` and `day`")
+            raise Refusal("定期访视需要 anchor 和 day", "a scheduled event needs `anchor` and `day`")
         if self.kind == "log" and (self.day is not None or self.window or self.anchor):
-            raise ValueError("a log has no date: leave out `anchor`, `day` and `window`")
+            raise Refusal(
+                "log 没有日期:去掉 anchor、day 和 window", "a log has no date: leave out `anchor`, `day` and `window`"
+            )
         if self.window and self.window[0] > self.window[1]:
-            raise ValueError("`window` runs from the earlier to the later day, such as [-7, 7]")
+            raise Refusal(
+                "window 应从较早的一天到较晚的一天,如 [-7, 7]",
+                "`window` runs from the earlier to the later day, such as [-7, 7]",
+            )
         return self
 
 

@@ -97,8 +97,8 @@ def _fault(place: Place, problem: Any, value: Any, keys: Iterable[str]) -> Fault
         zh, en = TRANSLATION[key]
         return Fault(place, item, zh, en, "两种语言都要写", "every text is written in zh and en")
     if kind == "value_error":
-        text = str(problem["ctx"]["error"])
-        return Fault(place, item, text, text, "请修改", "correct it")
+        refusal = problem["ctx"]["error"]  # every validator of ours raises a Refusal
+        return Fault(place, item, refusal.zh, refusal.en, "请修改", "correct it")
     words = WORDS.get(kind)
     if words is None:
         text = problem["msg"]

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from .errors import Refusal
 from .model import Choice, Codelist, Item, Text
 
 MAX_TEXT = 4000
@@ -29,16 +30,8 @@ MISSING_WORDS = {
 UNKNOWN_PART = r"UK|UNK?|NK|XX|不详|未知"
 
 
-class BadValue(ValueError):
+class BadValue(Refusal):
     """An answer that cannot be read as what its item asks for; `zh` and `en` say what was expected."""
-
-    def __init__(self, zh: str, en: str) -> None:
-        super().__init__(en)
-        self.zh = zh
-        self.en = en
-
-    def of(self, language: str) -> str:
-        return self.zh if language.lower().startswith("zh") else self.en
 
 
 def parse_value(item: Item, codelist: Codelist | None, raw: Any) -> Any:

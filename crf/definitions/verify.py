@@ -86,6 +86,9 @@ def _events(study: StudyDefinition) -> Iterator[Fault]:
             if code not in groups:
                 yield _unknown(("events", index, "groups", at), event.oid, "分组", "group", code, groups)
         yield from _anchor(study, event, ("events", index, "anchor"))
+    known = [event.oid for event in study.events]
+    if study.imaging and study.imaging.event and study.imaging.event not in known:
+        yield _unknown(("imaging", "event"), study.code, "访视", "event", study.imaging.event, known)
     used = {oid for event in study.events for oid in event.forms}
     for index, form in enumerate(study.forms):
         if form.oid not in used:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from .errors import Place
+from .errors import Place, Refusal
 
 MAX_BYTES = 20_000_000
 MAX_NODES = 600_000  # aliases can make a small file unfold to billions of nodes
@@ -19,14 +19,12 @@ except ImportError:  # PyYAML without libyaml
     from yaml import SafeLoader as _Base  # type: ignore[assignment]
 
 
-class BadYaml(ValueError):
+class BadYaml(Refusal):
     """A file that is no YAML, or YAML with something a definition may not have."""
 
     def __init__(self, line: int, zh: str, en: str) -> None:
-        super().__init__(en)
+        super().__init__(zh, en)
         self.line = line
-        self.zh = zh
-        self.en = en
 
 
 class _Loader(_Base):

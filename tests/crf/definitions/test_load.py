@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -79,6 +80,7 @@ FAULTS = [
     (STUDY, "version: \"1.0\"", "version: 1.0", 2, "MINI", "should be text, not 1.0", "quotes"),
     (STUDY, "registration_number: none", "registration: none", 4, "MINI", "unknown key 'registration'",
     "registration_number?"),
+    (STUDY, "code: MINI", "imaging: {modality: MR, event: SCAN}\ncode: MINI", 1, "MINI", "no event 'SCAN'", "BASELINE"),
     (STUDY, "code: MINI", "code: MINI\ncode: MAXI", 2, "", "'code' appears twice", "correct"),
     (STUDY, "code: MINI", "code: [MINI", 2, "", "YAML syntax", "correct"),
     (STUDY, "code: MINI", "code: !!python/name:os.system x", 1, "", "tag", "correct"),
@@ -92,8 +94,8 @@ def test_a_fault_is_found_with_file_line_item_and_remedy(broken, file, old, new,
     assert matching, [str(error) for error in errors]
     error = matching[0]
     assert (error.item, remedy in error.remedy) == (item, True), str(error)
-    assert error.message_zh
     assert error.remedy_zh
+    assert re.search("[一-鿿]", error.message_zh), error.message_zh
     # An unused form is reported where the form is written.
     assert (error.file, error.line) == (AE if "in no event" in said else file, line)
 
