@@ -290,7 +290,7 @@ def _refresh_dependants(subject: Subject, changed: Record, records: list[Record]
         kept = {name: value for name, value in record.data.items() if name not in derived}
         values = kept | {name: state.values[name] for name in derived if state.values.get(name) is not None}
         if values != record.data:
-            with audit.change(by=by, reason=f"derived from {changed.form}", source="derived"):
+            with audit.change(by=by, reason=_("derived from %(form)s") % {"form": changed.form}, source="derived"):
                 record.data = values
                 record.status = Record.Status.COMPLETE if _is_past_entry(record) else record.status
                 record.save()

@@ -56,12 +56,14 @@ class UploadRecords(forms.Form):
             return ""
         if file.size > 200_000:
             raise forms.ValidationError(_("A mapping has at most 200 kB."))
-        content = file.read()
         try:
-            read_mapping(content, file.name)
+            text = file.read().decode()
+            read_mapping(text, file.name)
+        except UnicodeDecodeError as error:
+            raise forms.ValidationError(_("Save the mapping as UTF-8.")) from error
         except DefinitionErrors as errors:
             raise forms.ValidationError([error.of(language()) for error in errors.errors]) from errors
-        return content.decode()
+        return text
 
 
 @require_http_methods(["GET", "POST"])

@@ -117,6 +117,14 @@ def test_a_bad_mapping_is_said_at_its_field(browser, address, subject):
     assert "m.yaml:1: colums: unknown key 'colums'" in page
 
 
+def test_a_mapping_that_is_not_utf_8_is_refused(browser, address, subject):
+    files = {
+        "file": SimpleUploadedFile("a.csv", GOOD.encode()),
+        "mapping": SimpleUploadedFile("m.yaml", "{}".encode("utf-16")),
+    }
+    assert "Save the mapping as UTF-8." in browser.post(address, files).content.decode()
+
+
 def test_a_mapping_is_used(browser, address, subject):
     text = "号,白蛋白\n01-0001,39\n"
     _, page = upload(browser, address, text, "subject: {column: 号}\nevent: BASELINE\ncolumns: {白蛋白: LB.albumin}")
