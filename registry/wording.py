@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from django.utils.translation import gettext_lazy as _
 
 from registry.permissions import Role
@@ -84,3 +87,56 @@ def reason_shown(stored: str) -> str:
     """A stored reason with its code in the reader's language."""
     code, colon, text = stored.partition(":")
     return f"{REASONS[code]}{colon}{text}" if code in REASONS else stored
+
+
+# What an event or a finished job tells beside its kind; what has no name here is shown by its key.
+FACTS = {
+    "accepted": _("accepted"),
+    "dataset": _("dataset"),
+    "duplicate": _("already here"),
+    "evaluation": _("evaluation"),
+    "hash": _("dataset hash"),
+    "intake": _("upload"),
+    "masks": _("segmentations"),
+    "parameters": _("parameters"),
+    "quarantined": _("quarantined"),
+    "record": _("record"),
+    "refused": _("refused"),
+    "role": _("role"),
+    "series": _("series"),
+    "user": _("user"),
+    "username": _("user name"),
+}
+HASH_LENGTH, SHOWN_LENGTH = 64, 12
+
+
+def fact_name(key: str) -> str:
+    return str(FACTS.get(key, key))
+
+
+def details_shown(stored: str) -> str:
+    """An event's details (JSON in the trail) as `name: value` pairs; anything else as it stands.
+
+    Hashes are cut as they are elsewhere on pages, and what nests is left to the export.
+    """
+    try:
+        details = json.loads(stored)
+    except ValueError:
+        return stored
+    if not isinstance(details, dict):
+        return stored
+    plain = {key: value for key, value in details.items() if not isinstance(value, dict | list)}
+    return " · ".join(f"{fact_name(key)}: {_cut(value)}" for key, value in plain.items())
+
+
+def _cut(value: object) -> str:
+    text = str(value)
+    is_hash = len(text) == HASH_LENGTH and set(text) <= set("0123456789abcdef")
+    return text[:SHOWN_LENGTH] if is_hash else text
+
+
+def person_name(user: Any) -> str:
+    """A person's name; the system's in the reader's language."""
+    if user is None:
+        return "—"
+    return str(_("System")) if user.is_system else user.full_name or user.username

@@ -6,10 +6,13 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from registry.wording import kind_name, reason_shown, role_names, source_name
+from registry.wording import details_shown, fact_name, kind_name, person_name, reason_shown, role_names, source_name
 
 register = template.Library()
+register.filter("details_shown", details_shown)
+register.filter("fact_name", fact_name)
 register.filter("kind_name", kind_name)
+register.filter("person_name", person_name)
 register.filter("reason_shown", reason_shown)
 register.filter("role_names", role_names)
 register.filter("source_name", source_name)

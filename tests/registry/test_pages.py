@@ -1,12 +1,15 @@
 """The registry's pages: closed to strangers, whole in both languages, and each fragment inside its page."""
 
+import json
 import re
 
 import pytest
 from django.urls import reverse
+from django.utils.translation import override
 
-from registry import jobs
+from registry import jobs, wording
 from registry.models import AuditEvent, Job
+from registry.services import people
 from tests.study import PASSWORD, enrol
 
 pytestmark = pytest.mark.django_db
@@ -245,3 +248,17 @@ def test_the_overview_leads_nobody_to_a_page_that_refuses_them(signed_in, study,
     assert len(links) >= 2
     for link in links:
         assert client.get(link).status_code == 200, link
+
+
+def test_an_events_details_are_told_in_words():
+    stored = json.dumps({"dataset": 2, "hash": "ab12" * 16, "headline": {"auc": 0.8}, "unnamed": 1})
+    with override("zh-hans"):
+        assert wording.details_shown(stored) == "数据集: 2 · 数据集哈希: ab12ab12ab12 · unnamed: 1"
+    assert wording.details_shown("plain words") == "plain words"
+
+
+def test_the_system_has_a_name_in_each_language(db):
+    system = people.system_user()
+    with override("zh-hans"):
+        assert wording.person_name(system) == "系统"
+    assert wording.person_name(None) == "—"
