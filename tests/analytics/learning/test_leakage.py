@@ -15,9 +15,11 @@ from analytics.learning import (
     cohort,
     leave_one_site_out,
     nested_cv,
+    pipelines,
     refuse_leaks,
     temporal_holdout,
 )
+from analytics.learning.development import derived_seed, subject_folds
 from analytics.learning.plan import PipelineSettings, ThresholdRule
 from analytics.stats.roc import auc, youden_threshold
 from tests.analytics.learning.conftest import SMALL, made_up
@@ -86,6 +88,16 @@ def test_the_threshold_is_youdens_on_development_and_not_on_the_test(people, lea
     assert set(development["subject"]) == set(people.subjects[people.groups == "RETRO"])
     assert model.threshold == youden_threshold(development["outcome"], development["probability"]).value
     assert model.threshold != youden_threshold(found.predictions["outcome"], found.predictions["probability"]).value
+
+
+def test_cuts_are_set_on_predictions_for_subjects_that_were_left_out(people, learner):
+    model = learner.develop(people)
+    left_out = np.empty(len(people.outcome))
+    for train, test in subject_folds(people, learner.inner, derived_seed(learner.seed, "inner")):
+        pipeline = pipelines.build(people.frame, learner.settings, learner.seed).set_params(**model.chosen)
+        pipeline.fit(people.frame[train], people.outcome[train])
+        left_out[test] = pipeline.predict_proba(people.frame[test])[:, 1]
+    assert model.development["probability"].to_numpy() == pytest.approx(left_out, abs=1e-9)
 
 
 def test_a_fixed_sensitivity_is_reached_on_development(people, learner):
