@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from analytics.forms import LockForm
 from analytics.models import Dataset
@@ -27,6 +27,7 @@ def list_datasets(request: HttpRequest, code: str) -> HttpResponse:
     return render_page(request, "analytics/dataset_list.html", {"datasets": found})
 
 
+@require_http_methods(["GET", "POST"])
 @sensitive_post_parameters("password")
 def lock_dataset(request: HttpRequest, code: str) -> HttpResponse:
     """What is open, then the signature. A refusal comes back on the same page and nothing is locked."""
