@@ -32,13 +32,13 @@ CAST = (
     Account("pi", Role.PI, "主要研究者", "principal investigator"),
     Account("monitor", Role.MONITOR, "监查员", "monitor"),
     Account("datamanager", Role.DATA_MANAGER, "数据管理员", "data manager"),
-    Account("reader", Role.READER, "阅片者(盲态)", "image reader (blinded)"),
+    Account("reader", Role.READER, "盲态阅片者 1", "blinded image reader 1"),
     Account("statistician", Role.STATISTICIAN, "统计师", "statistician"),
     Account("administrator", Role.ADMINISTRATOR, "系统管理员", "administrator"),
     Account("coordinator02", Role.COORDINATOR, "研究协调员", "site coordinator", "02"),
     Account("coordinator03", Role.COORDINATOR, "研究协调员", "site coordinator", "03"),
     Account("coordinator04", Role.COORDINATOR, "研究协调员", "site coordinator", "04"),
-    Account("reader2", Role.READER, "阅片者(盲态)", "image reader (blinded)"),
+    Account("reader2", Role.READER, "盲态阅片者 2", "blinded image reader 2"),
 )
 READERS = ("reader", "reader2")
 
