@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from crf.definitions.model import Codelist, Form, Item, StudyDefinition
 from crf.definitions.values import BadValue, parse_value
 from crf.models import Record
-from crf.selectors import NoBuild, definition_of
+from crf.selectors import NoBuild, definition_of, read_entry
 from crf.services import records
 from imaging.models import Series
 from registry import audit
@@ -29,14 +29,17 @@ HEADERS = {
     "InversionTime": "ti",
     "FlipAngle": "flip",
 }
+SOURCE = "dicom"
+LATER = "additional: DICOM"  # a reason of registry.wording: information came later
 SAME_NUMBER = 0.1  # relative: a magnet of 2.89 T is sold, and coded, as 3.0 T
 
 
 def fill(*, subject: Subject, by: User) -> list[Record]:
     """Fill the items that name a `dicom` source, from the subject's images; returns the records that changed.
 
-    Only what is empty and always was: an answer, also one that a person took away, is never written again, and a
-    completed, verified, signed or locked record stays as it is. The audit trail names the source `dicom`.
+    Only what no person ever answered: an answer, also one that a person took away, is never written again, while
+    headers' own answers grow with later uploads of the examination. A completed, verified, signed or locked record
+    stays as it is. The audit trail names the source `dicom`.
     """
     authorise(by, Permission.IMAGE_UPLOAD, subject=subject)
     try:
@@ -51,7 +54,7 @@ def fill(*, subject: Subject, by: User) -> list[Record]:
     if visit is None:
         return []
     writer = _writer(subject, by)
-    with audit.change(by=writer, source="dicom"):
+    with audit.change(by=writer, source=SOURCE):
         # As a save does: nobody may answer between our reading of the form and our writing.
         Subject.objects.select_for_update().only("pk").get(pk=subject.pk)
         found = [_fill_form(subject, visit, form, definition, writer) for form in forms]
@@ -73,7 +76,7 @@ def _fill_form(subject: Subject, visit: Visit, oid: str, current: StudyDefinitio
         return None
     definition = record.study_definition if record else current  # a record keeps the build it was begun with
     form = definition.form(oid)
-    answered = {name for row in record.history.all() for name in row.data} if record else set()
+    answered = _answered_by_people(record) if record else set()
     volumes = _examination(subject, form, record, current)
     data = {}
     for item in form.items.values():
@@ -81,13 +84,30 @@ def _fill_form(subject: Subject, visit: Visit, oid: str, current: StudyDefinitio
             value = answer(item, definition.codelist(item), volumes)
             if value is not None:
                 data[item.name] = value
-    if not data:
+    if not data or (record and _hides(record, data, answered)):
         return None
     try:
-        saved = records.save(subject=subject, visit=visit, form=oid, data=data, source="dicom", by=writer)
-    except records.RecordRefused:  # an answer would hide one that a person gave: then the person fills the form
+        saved = records.save(subject=subject, visit=visit, form=oid, data=data, reason=LATER, source=SOURCE, by=writer)
+    except records.RecordRefused:  # no form stops an intake: then the person fills it
         return None
     return saved.record if saved.changed else None
+
+
+def _hides(record: Record, data: dict[str, Any], answered: set[str]) -> bool:
+    """Whether these answers would take away one that a person gave: then the person fills the form."""
+    entry = read_entry(subject=record.subject, visit=record.visit, form=record.form, typed=data, record=record)
+    return any(name in answered and name not in entry.state.visible for name in record.data)
+
+
+def _answered_by_people(record: Record) -> set[str]:
+    """Items that anybody but the headers ever gave a value or took one from."""
+    found: set[str] = set()
+    before: dict[str, Any] = {}
+    for row in record.history.order_by("revision"):
+        if row.history_source != SOURCE:
+            found |= {name for name in {*before, *row.data} if before.get(name) != row.data.get(name)}
+        before = row.data
+    return found
 
 
 def _examination(subject: Subject, form: Form, record: Record | None, definition: StudyDefinition) -> list[Series]:

@@ -108,7 +108,23 @@ def test_an_answer_that_would_hide_a_persons_is_left_to_the_person(receive, subj
     assert Record.objects.get(form="MRI").data == {"why_none": "not yet scanned"}
 
 
-def test_a_later_sequence_adds_its_answers(receive, subject):
+def test_a_later_upload_of_the_examination_adds_its_answers(receive, subject, coordinator):
+    receive(stack(**T2))
+    enter(subject, "MRI", {"quality": "good"}, by=coordinator)
+    receive(stack(series="2", EchoTime=2, RepetitionTime=4, ScanningSequence="GR", SeriesDescription="t1 vibe"))
+    record = Record.objects.get(form="MRI")
+    assert record.data == FILLED | {"found": ["T1", "T2"], "quality": "good"}
+    assert record.history.order_by("revision").last().history_change_reason.startswith("additional")
+
+
+def test_a_later_upload_does_not_change_what_a_person_corrected(receive, subject, coordinator):
+    receive(stack(**T2))
+    enter(subject, "MRI", {"found": ["AP"]}, reason="named wrong", by=coordinator)
+    receive(stack(series="2", EchoTime=2, RepetitionTime=4, ScanningSequence="GR", SeriesDescription="t1 vibe"))
+    assert Record.objects.get(form="MRI").data["found"] == ["AP"]
+
+
+def test_images_of_no_sequence_of_the_study_wait_for_one(receive, subject):
     receive(stack(series="2", EchoTime=2, RepetitionTime=4, ScanningSequence="GR", SeriesDescription="t1 vibe"))
     assert not Record.objects.filter(form="MRI").exists(), "no sequence of the study yet"
     receive(stack(**T2))
