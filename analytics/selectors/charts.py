@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from analytics.selectors.presentation import FIGURE_NAMES, RISK_NAMES, SPLIT_NAMES, of
+from analytics.selectors.presentation import FIGURE_NAMES, RISK_NAMES, SPLIT_NAMES, of, set_name
 
 Option = dict[str, Any]
 
@@ -66,7 +66,7 @@ def _roc(models: list[Mapping[str, Any]]) -> dict[str, Any] | None:
     for model in models:
         if "sensitivity" not in model["roc"] or "value" not in model["auc"]:
             continue
-        name = f"{model['name']} AUC {model['auc']['value']:.3f}"
+        name = f"{set_name(model['name'])} AUC {model['auc']['value']:.3f}"
         falsely = [1 - value for value in model["roc"]["specificity"]]
         series.append(_line(name, _pairs(falsely, model["roc"]["sensitivity"])))
     if not series:
@@ -99,7 +99,7 @@ def _decision(models: list[Mapping[str, Any]]) -> dict[str, Any] | None:
     useful = [(model["name"], model["utility"]["decision_curve"]) for model in models if model["utility"]]
     if not useful:
         return None
-    series = [_line(name, _pairs(one["thresholds"], one["model"])) for name, one in useful]
+    series = [_line(set_name(name), _pairs(one["thresholds"], one["model"])) for name, one in useful]
     first = useful[0][1]
     prevalence = first["events"] / first["n"]
     everybody = [pair for pair in _pairs(first["thresholds"], first["treat_all"]) if (pair[1] or 0) > -0.2 * prevalence]

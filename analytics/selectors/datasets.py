@@ -34,8 +34,9 @@ FAULT_NAMES = {
 
 
 def listed(evaluations: QuerySet[Evaluation]) -> QuerySet[Evaluation]:
-    """With `headline` and without the whole results, which are hundreds of kilobytes each."""
-    found = evaluations.select_related("dataset").annotate(headline=F("results__headline"))
+    """With `headline` and `title` and without the whole results, which are hundreds of kilobytes each."""
+    found = evaluations.select_related("dataset")
+    found = found.annotate(headline=F("results__headline"), title=F("results__plan__title"))
     return found.defer("results", "dataset__manifest")
 
 

@@ -28,6 +28,13 @@ FIGURE_NAMES = {
     "decision": gettext_lazy("Decision curve"),
     "impact": gettext_lazy("Clinical impact curve"),
 }
+# Predictor sets as most plans call them; a set of another name is shown by that.
+SET_NAMES = {
+    "clinical": gettext_lazy("clinical"),
+    "radiomics": gettext_lazy("radiomics"),
+    "combined": gettext_lazy("combined"),
+}
+RULE_NAMES = {"youden": gettext_lazy("Youden index"), "sensitivity": gettext_lazy("fixed sensitivity")}
 STEP_NAMES = {
     "locked": gettext_lazy("Subjects in the locked dataset"),
     "cohort": gettext_lazy("In the groups and sites of the plan"),
@@ -64,6 +71,16 @@ def of(text: Mapping[str, str]) -> str:
     return text[language()]
 
 
+def set_name(name: str) -> str:
+    """A predictor set in words."""
+    return str(SET_NAMES.get(name, name))
+
+
+def plan_title(title: Mapping[str, str] | None, code: str) -> str:
+    """What a plan is called: its title in the active language, else its code."""
+    return of(title) if title else code
+
+
 def reason(found: Mapping[str, Any] | None) -> str:
     """Why a number is not there."""
     if not found:
@@ -74,7 +91,7 @@ def reason(found: Mapping[str, Any] | None) -> str:
 def presented(results: Mapping[str, Any]) -> dict[str, Any]:
     """Everything a page or report prints of an evaluation."""
     return {
-        "title": of(results["plan"]["title"]) if results["plan"]["title"] else results["plan"]["code"],
+        "title": plan_title(results["plan"]["title"], results["plan"]["code"]),
         "outcome": of(results["endpoints"][0]["name"]),
         "flow": [_step(step) for step in results["flow"]],
         "splits": [_split(name, results["splits"][name]) for name in SPLIT_NAMES if name in results["splits"]],
@@ -83,7 +100,7 @@ def presented(results: Mapping[str, Any]) -> dict[str, Any]:
         "assumptions": [of(said) for said in results["assumptions"]],
         "headline": results["headline"],
         "headline_split": SPLIT_NAMES[results["headline"]["split"]],
-        "primary": results["primary"]["set"],
+        "primary": set_name(results["primary"]["set"]),
     }
 
 
@@ -104,7 +121,7 @@ def _split(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
         "models": [_accuracy(model) for model in found["models"]],
         "calibration": [row for model in found["models"] if (row := _calibration(model))],
         "comparisons": [_comparison(pair) for pair in found["comparisons"]],
-        "parts": [part | {"auc": estimate(part["auc"])} for part in about["parts"]],
+        "parts": [part | {"set": set_name(part["set"]), "auc": estimate(part["auc"])} for part in about["parts"]],
     }
 
 
@@ -113,7 +130,7 @@ def _accuracy(model: Mapping[str, Any]) -> dict[str, Any]:
     rates = [proportion(called.get(name)) for name in METRIC_NAMES if name != "auc"]
     table = called.get("table") or {}
     why = reason(model["auc"])
-    return {"name": model["name"], "auc": estimate(model["auc"]), "why": why, "rates": rates, "table": table}
+    return {"name": set_name(model["name"]), "auc": estimate(model["auc"]), "why": why, "rates": rates, "table": table}
 
 
 def _calibration(model: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -123,7 +140,7 @@ def _calibration(model: Mapping[str, Any]) -> dict[str, Any] | None:
     again, test = found["recalibration"], found["hosmer_lemeshow"]
     brier = found["brier"]
     return {
-        "name": model["name"],
+        "name": set_name(model["name"]),
         "intercept": estimate(again.get("intercept")),
         "slope": estimate(again.get("slope")),
         "ratio": estimate(found["observed_expected"]),
@@ -137,7 +154,7 @@ def _calibration(model: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _comparison(pair: Mapping[str, Any]) -> dict[str, Any]:
     found = pair["auc"]
-    about = {"first": pair["first"], "second": pair["second"], "why": reason(found)}
+    about = {"first": set_name(pair["first"]), "second": set_name(pair["second"]), "why": reason(found)}
     return about | {"difference": estimate(found.get("difference")), "p": found.get("p")}
 
 
@@ -150,7 +167,7 @@ def _survival(results: Mapping[str, Any], code: str, about: Mapping[str, Any]) -
         "code": code,
         "name": of(endpoint["name"]),
         "split": SPLIT_NAMES[about["split"]],
-        "set": about["set"],
+        "set": set_name(about["set"]),
         "n": report["n"],
         "events": report["events"],
         "groups": [_curve(name, curve) for name, curve in report["groups"].items()],
@@ -177,9 +194,9 @@ def _hazards(model: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
 
 def _model(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "name": name,
+        "name": set_name(name),
         "threshold": about["threshold"],
-        "rule": about["threshold_rule"],
+        "rule": RULE_NAMES.get(about["threshold_rule"], about["threshold_rule"]),
         "chosen": ", ".join(f"{key.split('__')[-1]} = {value}" for key, value in about["chosen"].items()),
         "coefficients": sorted(about["coefficients"].items(), key=lambda pair: -abs(pair[1])),
         "developed_on": about["developed_on"],

@@ -8,9 +8,11 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from analytics.selectors.presentation import RISK_NAMES
+from analytics.selectors.presentation import RISK_NAMES, plan_title, set_name
 
 register = template.Library()
+register.filter("plan_title", plan_title)
+register.filter("set_name", set_name)
 
 
 @register.simple_tag(takes_context=True)

@@ -8,9 +8,10 @@ import re
 import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
+from django.utils.translation import override
 
 from analytics.models import Dataset, Evaluation
-from analytics.selectors import plans, storage
+from analytics.selectors import plans, presentation, storage
 from analytics.services import evaluations
 from registry.models import Job
 from tests.analytics.cohort import fill, publish_rules
@@ -125,6 +126,8 @@ def _read(client, cast, code, made, again):
         assert json.loads(option)["series"]
     chinese = page(client, cast["pi"], "analytics:evaluation", code, again.pk, language="zh-hans")
     assert "灵敏度" in chinese and "Sensitivity" not in chinese
+    listed = page(client, cast["administrator"], "analytics:evaluations", code, language="zh-hans")
+    assert listed.count("低白蛋白预测") == 3 and ">low-albumin<" not in listed  # the plan to choose, and two runs
     address = ("analytics:dataset", code, made.dataset_id)
     assert f'data-dataset="{made.dataset.hash}"' in page(client, cast["statistician"], *address)
     assert "data-dataset=" not in page(client, cast["data_manager"], *address)  # no number of a model without the right
@@ -165,3 +168,10 @@ def test_the_commands_lock_verify_evaluate_and_export(lockable, cast, tmp_path, 
     with pytest.raises(CommandError, match=r"password|密码"):
         monkeypatch.setenv("SIGNER", "wrong")
         call_command("lock_dataset", lockable.code, "main", user="pi", password_env="SIGNER")
+
+
+def test_the_usual_predictor_sets_have_names_in_both_languages():
+    with override("zh-hans"):
+        assert [presentation.set_name(name) for name in ("combined", "age")] == ["联合", "age"]
+        assert presentation.plan_title({"zh": "预测", "en": "Prediction"}, "p1") == "预测"
+    assert presentation.plan_title(None, "p1") == "p1"
