@@ -90,6 +90,12 @@ GRANTS: dict[str, frozenset[Permission]] = {
     Role.SYSTEM: frozenset(Permission),
 }
 
+# What spans all sites of a study: a role held at one site only does not reach this far.
+WHOLE_STUDY = frozenset(
+    {P.DATASET_VIEW, P.DATASET_LOCK, P.DATASET_EXPORT, P.EVALUATION_VIEW, P.EVALUATION_RUN, P.FEATURE_EXTRACT}
+    | {P.BUILD_IMPORT, P.MEMBERSHIP_MANAGE}
+)
+
 
 def current_memberships(user: Any) -> list[Any]:
     """The user's memberships in force today, read once per user object and day."""
@@ -112,8 +118,12 @@ def rights(user: Any, *, study: Any = None, site: Any = None) -> frozenset[Permi
     granted = frozenset[Permission]()
     for membership in current_memberships(user):
         if membership.study_id == study_id and (site is None or membership.site_id in (None, site.pk)):
-            granted |= GRANTS[membership.role]
+            granted |= _granted(membership)
     return granted
+
+
+def _granted(membership: Any) -> frozenset[Permission]:
+    return GRANTS[membership.role] - (WHOLE_STUDY if membership.site_id else frozenset())
 
 
 def authorise(by: Any, permission: Permission, *, study: Any = None, site: Any = None, subject: Any = None) -> None:
@@ -133,7 +143,7 @@ def scope(user: Any, *, study_path: str, site_path: str | None, needs: Permissio
         return None
     condition = Q(pk__in=[])
     for membership in current_memberships(user) if user.is_active else []:
-        if needs and needs not in GRANTS[membership.role]:
+        if needs and needs not in _granted(membership):
             continue
         if membership.site_id is None or site_path is None:
             condition |= Q(**{study_path: membership.study_id})
