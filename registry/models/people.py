@@ -10,6 +10,8 @@ from django.utils.translation import gettext_lazy as _
 from registry import audit
 from registry.permissions import Role, current_memberships
 
+ROLE_LENGTH = 120  # of the columns that keep it
+
 
 class User(AbstractUser):
     """One person, one account (21 CFR 11.100); `system` runs commands and jobs and can't sign in."""
@@ -26,11 +28,16 @@ class User(AbstractUser):
         return self.full_name or self.username
 
     def role_label(self, study_id: int | None) -> str:
-        """The roles held in the study now, as the audit trail keeps them: `coordinator@01, reader`."""
+        """The roles held in the study now, as the audit trail keeps them: `coordinator@01+02, reader`."""
         if self.is_system:
             return Role.SYSTEM
-        held = [m for m in current_memberships(self) if m.study_id == study_id]
-        return ", ".join(sorted({f"{m.role}@{m.site.code}" if m.site_id else m.role for m in held}))
+        sites: dict[str, set[str]] = {}
+        for held in current_memberships(self):
+            if held.study_id == study_id:
+                sites.setdefault(held.role, set()).update([held.site.code] if held.site_id else ["*"])
+        roles = [role if "*" in codes else f"{role}@{'+'.join(sorted(codes))}" for role, codes in sorted(sites.items())]
+        label = ", ".join(roles)
+        return label if len(label) <= ROLE_LENGTH else label[: ROLE_LENGTH - 1] + "…"
 
 
 class Membership(audit.Audited):

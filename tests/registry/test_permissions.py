@@ -10,7 +10,7 @@ from registry.models import Site, Study, Subject
 from registry.permissions import GRANTS, Permission, Role, authorise, rights
 from registry.selectors import enrolment
 from registry.services import people
-from tests.study import enrol, person, publish
+from tests.study import both, enrol, person, publish
 
 CLINICAL_WRITES = {Permission.RECORD_ENTER, Permission.RECORD_IMPORT, Permission.SUBJECT_ENROL, Permission.IMAGE_UPLOAD}
 
@@ -131,3 +131,14 @@ def test_nobody_grants_roles_to_themselves(study, cast):
 def test_an_account_that_is_switched_off_has_no_rights(study, cast):
     cast["pi"].is_active = False
     assert rights(cast["pi"], study=study) == frozenset()
+
+
+@pytest.mark.django_db
+def test_a_coordinator_of_forty_sites_can_still_enrol(coordinator):
+    codes = [f"{number:02d}" for number in range(1, 41)]
+    study = publish(code="WIDE", sites=[{"code": code, "name": both(code)} for code in codes]).study
+    for site in study.sites.all():
+        people.grant(user=coordinator, study=study, role="coordinator", site=site, by=people.system_user())
+    again = type(coordinator).objects.get(pk=coordinator.pk)
+    kept = enrol(study.sites.get(code="40"), by=again).history.get().history_role
+    assert kept.startswith("coordinator@01+02+03+") and len(kept) == 120
