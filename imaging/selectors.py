@@ -15,6 +15,7 @@ from imaging.dicom import geometry, nifti, pixels
 from imaging.dicom.reasons import Reason, Refused, reason
 from imaging.models import Instance, Segmentation, Series, blobs
 from registry.models import Identity, Site, Study, Subject, User
+from registry.permissions import Permission
 
 
 def volume(series: Series) -> sitk.Image:
@@ -69,7 +70,7 @@ def mask(segmentation: Segmentation) -> sitk.Image:
 def series_of(study: Study, user: User) -> QuerySet[Series]:
     """The series of the study that the user may see, with the user's view of their masks."""
     return (
-        Series.objects.visible_to(user)
+        Series.objects.visible_to(user, needs=Permission.IMAGE_VIEW)
         .filter(study=study)
         .select_related("site", "subject__site", "study")
         .prefetch_related(masks_for(user))

@@ -16,7 +16,7 @@ from imaging.forms import MatchSubject, SeriesFilter
 from imaging.models import Intake, Segmentation, Series, blobs
 from imaging.services import series as matching
 from imaging.views.series_page import series_context, series_or_404
-from registry.permissions import Permission, authorise, rights
+from registry.permissions import Permission, authorise
 from registry.web import render_page, study_or_404, subject_or_404
 
 PER_PAGE = 25
@@ -26,20 +26,24 @@ LATEST = 5
 @require_safe
 def images(request: HttpRequest, code: str) -> HttpResponse:
     study = study_or_404(request, code, needs=Permission.IMAGE_VIEW)
-    sees_subjects = Permission.SUBJECT_VIEW in rights(request.user, study=study)
+    sites_of_known = {site.pk for site in study.sites.visible_to(request.user, needs=Permission.SUBJECT_VIEW)}
     found = selectors.series_of(study, request.user).filter(instances__gt=0)
     kinds = list(found.order_by("kind").values_list("kind", flat=True).distinct())
     sites = selectors.sites_for(study, request.user)
-    filters = SeriesFilter(request.GET, sites=sites, kinds=kinds, with_subjects=sees_subjects)
+    filters = SeriesFilter(request.GET, sites=sites, kinds=kinds, with_subjects=bool(sites_of_known))
     conditions = filters.conditions()
+    if "subject__number__icontains" in conditions:
+        found = found.filter(site__in=sites_of_known)
     page = Paginator(found.filter(**conditions), PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "filters": filters,
         "page": page,
         "is_filtered": bool(conditions),
         "waiting": found.filter(subject__isnull=True).count(),
-        "suggestions": selectors.suggestions(page) if sees_subjects else {},
-        "intakes": Intake.objects.visible_to(request.user).filter(study=study).select_related("by", "site")[:LATEST],
+        "sites_of_known_subjects": sites_of_known,
+        "intakes": Intake.objects.visible_to(request.user, needs=Permission.SUBJECT_VIEW)
+        .filter(study=study)
+        .select_related("by", "site")[:LATEST],
     }
     return render_page(request, "imaging/images.html", context, fragment="imaging/_series_table.html")
 
@@ -95,7 +99,9 @@ def mask(request: HttpRequest, code: str, mask_id: int) -> HttpResponse:
 
 @require_safe
 def subject_series(request: HttpRequest, code: str, number: str) -> HttpResponse:
-    subject = subject_or_404(request, code, number, needs=Permission.IMAGE_VIEW)
+    """For those who may know whose images these are; a blinded reader comes by the list of images."""
+    subject = subject_or_404(request, code, number)
+    authorise(request.user, Permission.IMAGE_VIEW, subject=subject)
     context = {"subject": subject, "series_list": selectors.subject_series(subject, request.user)}
     return render_page(request, "imaging/subject_series.html", context, fragment="imaging/_subject_series.html")
 

@@ -18,7 +18,7 @@ from registry.web import study_or_404
 
 def series_or_404(request: HttpRequest, code: str, series_id: int) -> Series:
     """The series of this page: in scope, and with the right to see images at its site."""
-    study = study_or_404(request, code)
+    study = study_or_404(request, code, needs=Permission.IMAGE_VIEW)
     one = get_object_or_404(selectors.series_of(study, request.user), pk=series_id)
     authorise(request.user, Permission.IMAGE_VIEW, site=one.site)
     return one

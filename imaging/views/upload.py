@@ -33,9 +33,10 @@ def upload(request: HttpRequest, code: str) -> HttpResponse:
 
 @require_safe
 def intake(request: HttpRequest, code: str, intake_id: int) -> HttpResponse:
-    study = study_or_404(request, code, needs=Permission.IMAGE_VIEW)
+    """For those who may know subjects: why a file was refused can name one."""
+    study = study_or_404(request, code, needs=Permission.SUBJECT_VIEW)
     one = get_object_or_404(Intake.objects.visible_to(request.user), study=study, pk=intake_id)
-    authorise(request.user, Permission.IMAGE_VIEW, site=one.site)
+    authorise(request.user, Permission.SUBJECT_VIEW, site=one.site)
     uids = one.instances.values("series_instance_uid")
     found = selectors.series_of(study, request.user).filter(series_instance_uid__in=uids)
     return render_page(request, "imaging/intake.html", {"intake": one, "series_list": found})
