@@ -33,8 +33,8 @@ class SubjectList(APIView):
     def get(self, request: Request, code: str) -> Response:
         study = get_object_or_404(Study.objects.visible_to(request.user), code=code)
         authorise(request.user, Permission.SUBJECT_VIEW, study=study)
-        subjects = Subject.objects.visible_to(request.user).filter(study=study).select_related("site", "group")
-        return Response([_subject(subject) for subject in subjects])
+        subjects = Subject.objects.visible_to(request.user, needs=Permission.SUBJECT_VIEW).filter(study=study)
+        return Response([_subject(subject) for subject in subjects.select_related("site", "group")])
 
 
 class RecordList(APIView):

@@ -29,7 +29,7 @@ COLOURS = {
 @require_safe
 def study_records(request: HttpRequest, code: str) -> HttpResponse:
     study = study_or_404(request, code, needs=Permission.RECORD_VIEW)
-    visible = Record.objects.visible_to(request.user).filter(subject__study=study)
+    visible = Record.objects.visible_to(request.user, needs=Permission.RECORD_VIEW).filter(subject__study=study)
     counts = count_by_status(visible)
     overdue = _overdue(study, request.user)
     context = {
@@ -44,7 +44,8 @@ def study_records(request: HttpRequest, code: str) -> HttpResponse:
 
 def _overdue(study: Study, user: User) -> Any:
     """Visits whose window has closed and of which nothing was entered."""
-    closed = Visit.objects.visible_to(user).filter(subject__study=study, window_to__lt=timezone.localdate())
+    visible = Visit.objects.visible_to(user, needs=Permission.RECORD_VIEW).filter(subject__study=study)
+    closed = visible.filter(window_to__lt=timezone.localdate())
     waiting = closed.filter(records__isnull=True, subject__status="enrolled")
     return waiting.select_related("subject").order_by("window_to", "subject__number")
 
