@@ -44,7 +44,7 @@ def parse_value(item: Item, codelist: Codelist | None, raw: Any) -> Any:
         return _missing(raw)
     kind = item.value_kind
     if isinstance(raw, str):
-        _refuse_unprintable(raw)
+        refuse_unprintable(raw)
         raw = _narrow(raw) if kind != "text" else raw.strip()
         if kind not in ("text", "choice", "choices") and (reason := MISSING_WORDS.get(raw.upper())):
             return missing(reason)
@@ -69,11 +69,12 @@ def _missing(raw: dict[str, Any]) -> dict[str, str]:
     if kind not in MISSING or set(raw) - {"missing", "reason"} or not isinstance(reason, str) or len(reason) > MAX_TEXT:
         known = "、".join(f"{code}({text.zh})" for code, text in MISSING.items())
         raise BadValue(f"缺失原因应为:{known}", f"a missing value is one of {', '.join(MISSING)}")
-    _refuse_unprintable(reason)
+    refuse_unprintable(reason)
     return missing(kind, reason.strip())
 
 
-def _refuse_unprintable(text: str) -> None:
+def refuse_unprintable(text: str) -> None:
+    """Raise BadValue for a control character, which no database text and no export can hold."""
     for character in text:
         if (unicodedata.category(character) == "Cc" and character not in "\t\n\r") or "\ud800" <= character <= "\udfff":
             code = f"U+{ord(character):04X}"

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from crf.definitions.check import FormState, evaluate
 from crf.definitions.model import StudyDefinition
+from crf.definitions.values import BadValue, refuse_unprintable
 from crf.models import Record, definition_of_build
 from crf.selectors import Entry, context_for, current_build, in_calendar_order, read_entry, subject_records
 from crf.services import calendar
@@ -75,6 +76,7 @@ def save(
     nothing writes nothing. Raises RecordRefused, ReasonNeeded, EditConflict, RecordIsLocked, PermissionDenied.
     """
     authorise(by, Permission.RECORD_ENTER, subject=subject)
+    _refuse_unprintable(comments or {}, reason, language)
     with audit.change(by=by, reason=reason, source=source):
         # One writer per subject at a time: cross-form derivations read what this save writes.
         Subject.objects.select_for_update().only("pk").get(pk=subject.pk)
@@ -183,6 +185,17 @@ def _held(record: Record, expected_revision: int | None = None) -> Record:
 
 def _existing(records: list[Record], visit: Visit, form: str, repeat: int) -> Record | None:
     return next((r for r in records if (r.visit_id, r.form, r.repeat) == (visit.pk, form, repeat)), None)
+
+
+def _refuse_unprintable(comments: Mapping[str, str], reason: str, language: str) -> None:
+    problems = []
+    for item, text in [*comments.items(), ("", reason)]:
+        try:
+            refuse_unprintable(text)
+        except BadValue as bad:
+            problems.append((item, bad.of(language)))
+    if problems:
+        raise RecordRefused(problems)
 
 
 def _refuse_stale(record: Record | None, expected_revision: int | None) -> None:

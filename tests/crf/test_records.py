@@ -274,3 +274,9 @@ def test_unlocking_opens_only_what_is_locked_and_completes_nothing(subject, cast
         records.unlock(record=record, reason="x", by=cast["pi"])
     records.lock(records=[record], reason="dataset", by=cast["pi"])
     assert records.unlock(record=Record.objects.get(), reason="x", by=cast["pi"]).status == "in_progress"
+
+
+@pytest.mark.parametrize("given", [{"comments": {"age": "a\x00b"}}, {"reason": "a\x00b"}])
+def test_a_control_character_is_refused_in_words(subject, coordinator, given):
+    with pytest.raises(records.RecordRefused, match=r"U\+0000"):
+        enter(subject, "DM", {"age": "44"}, by=coordinator, language="en", **given)
