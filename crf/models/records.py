@@ -125,7 +125,9 @@ class Record(audit.Audited):
                 condition=pgtrigger.Q(old__status="locked"),
                 func=(
                     "IF NEW.data IS DISTINCT FROM OLD.data OR NEW.comments IS DISTINCT FROM OLD.comments"
-                    " OR NEW.build_id IS DISTINCT FROM OLD.build_id OR NEW.visit_id IS DISTINCT FROM OLD.visit_id THEN"
+                    " OR NEW.build_id IS DISTINCT FROM OLD.build_id OR NEW.visit_id IS DISTINCT FROM OLD.visit_id"
+                    " OR NEW.subject_id IS DISTINCT FROM OLD.subject_id OR NEW.form IS DISTINCT FROM OLD.form"
+                    " OR NEW.repeat IS DISTINCT FROM OLD.repeat THEN"
                     " RAISE EXCEPTION 'crf_record % is locked: unlock it first', OLD.id; END IF; RETURN NEW;"
                 ),
             ),

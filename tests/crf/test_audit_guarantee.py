@@ -99,10 +99,13 @@ def test_bulk_writes_that_leave_no_history_are_refused(record, act):
         getattr(Record.objects.all(), act)(**arguments[act])
 
 
-def test_a_locked_record_keeps_its_data(record, cast):
+@pytest.mark.parametrize("change", [{"data": {"age": 1}}, {"form": "LB"}, {"repeat": 2}])
+def test_a_locked_record_keeps_its_data_and_its_place(record, cast, change):
     from crf.services import records
 
     records.lock(records=[record], reason="dataset 1", by=cast["pi"])
+    record.refresh_from_db()
     with pytest.raises(DatabaseError, match="locked"), audit.change(by=cast["pi"]):
-        record.data = {"age": 1}
+        for name, value in change.items():
+            setattr(record, name, value)
         record.save()
