@@ -123,7 +123,7 @@ class _Writer:
         visit = self.visit(planned, self.subject(planned))
         if planned.incoming.visited_on:
             on = dt.date.fromisoformat(parse_date(planned.incoming.visited_on))
-            visits.occurred(visit=visit, on=on, by=self.by)
+            visit = visits.occurred(visit=visit, on=on, by=self.by)
         saved = records.save(
             subject=visit.subject,
             visit=visit,

@@ -117,8 +117,10 @@ def _visit(
         added = calendar.add_repeat(subject=subject, event=event, by=by)
         planned[added.event, added.repeat] = added
     visit = planned[event, repeat]
-    if on and visit.occurred_on is None and visit.target_on:
-        visits.occurred(visit=visit, on=on, by=by)
+    if on and visit.occurred_on is None:
+        visit.refresh_from_db()  # an earlier page may have planned it
+        if visit.target_on:
+            visit = planned[event, repeat] = visits.occurred(visit=visit, on=on, by=by)
     return visit
 
 

@@ -43,8 +43,10 @@ def _planned(subject: Subject, visit: Visit | None, planned: PlannedVisit) -> Vi
 def occurred(*, visit: Visit, on: dt.date, by: User) -> Visit:
     """Write down when a visit took place."""
     authorise(by, Permission.RECORD_ENTER, subject=visit.subject)
-    if visit.occurred_on != on:
-        with audit.change(by=by):
+    with audit.change(by=by):
+        # As it is now: the caller's visit may be older than the plan.
+        visit = Visit.objects.select_for_update().get(pk=visit.pk)
+        if visit.occurred_on != on:
             visit.occurred_on = on
             visit.save()
     return visit

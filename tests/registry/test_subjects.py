@@ -7,8 +7,8 @@ from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
 from registry.models import AuditEvent, Identity, Subject
-from registry.services import identities, subjects
-from tests.study import enrol
+from registry.services import identities, subjects, visits
+from tests.study import enrol, enter
 
 pytestmark = pytest.mark.django_db
 
@@ -66,3 +66,13 @@ def test_a_withdrawal_keeps_the_subject_and_needs_a_reason(site, coordinator):
         subjects.withdraw(subject=subject, reason=" ", by=coordinator)
     subjects.withdraw(subject=subject, reason="consent withdrawn", by=coordinator)
     assert Subject.objects.get().status == "withdrawn"
+
+
+def test_dating_a_visit_keeps_what_was_planned_meanwhile(site, coordinator):
+    subject = enrol(site, by=coordinator)
+    visit = subject.visits.get(event="MONTH1")
+    enter(subject, "LB", {"lb_date": "2026-03-10"}, by=coordinator)  # plans the visit
+    dated = visits.occurred(visit=visit, on=dt.date(2026, 4, 9), by=coordinator)
+    assert (dated.occurred_on, dated.target_on) == (dt.date(2026, 4, 9), dt.date(2026, 4, 9))
+    visit.refresh_from_db()
+    assert visit.target_on == dt.date(2026, 4, 9)
