@@ -37,12 +37,17 @@ def running(*names: str, logs: Path = VAR / "log") -> Iterator[dict[str, subproc
 
 
 def wait(
-    ready: Callable[[], bool], processes: dict[str, subprocess.Popen[bytes]], *, seconds: float, every: float
+    ready: Callable[[], bool],
+    processes: dict[str, subprocess.Popen[bytes]],
+    *,
+    seconds: float,
+    every: float,
+    logs: Path = VAR / "log",
 ) -> bool:
     """Wait until `ready()`; False when `seconds` are over. Raises ProcessStopped when a process ends meanwhile."""
     deadline = time.monotonic() + seconds
     while not ready():
-        check(processes)
+        check(processes, logs)
         if time.monotonic() > deadline:
             return False
         time.sleep(every)

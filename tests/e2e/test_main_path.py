@@ -83,7 +83,8 @@ def address(study, tmp_path, monkeypatch):
     monkeypatch.setenv("WEB_WORKERS", "1")
     monkeypatch.setenv("HTTPS", "no")
     with processes.running("web", "worker", logs=tmp_path / "log") as started:
-        assert processes.wait(lambda: processes.answers(port), started, seconds=60, every=0.3)
+        ready = processes.wait(lambda: processes.answers(port), started, seconds=60, every=0.3, logs=tmp_path / "log")
+        assert ready
         yield f"http://127.0.0.1:{port}"
 
 
