@@ -20,6 +20,7 @@ urlpatterns = [
     path(f"{RECORD}evaluate/", records.evaluate_record, name="evaluate-record"),
     path(f"{RECORD}verify/", approvals.verify_record, name="verify-record"),
     path(f"{RECORD}sign/", approvals.sign_record, name="sign-record"),
+    path(f"{RECORD}unlock/", approvals.unlock_record, name="unlock-record"),
     path(f"{RECORD}history/", histories.record_history, name="record-history"),
     path(f"api/{STUDY}subjects/", api.SubjectList.as_view(), name="api-subjects"),
     path(f"api/{SUBJECT}records/", api.RecordList.as_view(), name="api-records"),

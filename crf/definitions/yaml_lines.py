@@ -12,6 +12,7 @@ from .errors import Place, Refusal
 
 MAX_BYTES = 20_000_000
 MAX_NODES = 600_000  # aliases can make a small file unfold to billions of nodes
+MAX_DEPTH = 60
 
 try:
     from yaml import CSafeLoader as _Base
@@ -65,6 +66,7 @@ def read(path: Path) -> tuple[Any, Lines]:
 
 def parse(content: bytes | str) -> tuple[Any, Lines]:
     try:
+        _refuse_depth(content)
         node = yaml.compose(content, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -78,6 +80,15 @@ def parse(content: bytes | str) -> tuple[Any, Lines]:
     return (None if node is None else _Reader(lines).value(node, (), frozenset())), lines
 
 
+def _refuse_depth(content: bytes | str) -> None:
+    """By events, which take no stack: composing nests as the file does, and libyaml's binding then ends the process."""
+    depth = 0
+    for event in yaml.parse(content, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise BadYaml(event.start_mark.line + 1, "嵌套过深", "nested too deeply")
+
+
 class _Reader:
     def __init__(self, lines: Lines) -> None:
         self.lines = lines
@@ -86,7 +97,7 @@ class _Reader:
     def value(self, node: yaml.Node, place: Place, above: frozenset[int]) -> Any:
         self.nodes += 1
         line = node.start_mark.line + 1
-        if self.nodes > MAX_NODES or len(above) > 60:
+        if self.nodes > MAX_NODES or len(above) > MAX_DEPTH:
             raise BadYaml(line, "内容过多或嵌套过深(检查 & 和 * 引用)", "too much content (look at & and * references)")
         if id(node) in above:
             raise BadYaml(line, "引用自身", "refers to itself")
@@ -121,5 +132,10 @@ def _scalar(node: yaml.Node) -> Any:
     if tag == "bool":
         return text.lower() == "true"
     if tag in ("int", "float"):
-        return int(text) if tag == "int" else float(text)
+        try:
+            return int(text) if tag == "int" else float(text)
+        except ValueError as error:
+            raise BadYaml(
+                node.start_mark.line + 1, f"“{text[:40]}”不是数字", f"{text[:40]!r} is not a number"
+            ) from error
     raise BadYaml(node.start_mark.line + 1, f"不支持标签 {node.tag}", f"tag {node.tag} is not supported")

@@ -31,6 +31,12 @@ class Password(forms.Form):
     )
 
 
+class Unlocking(forms.Form):
+    """Why a locked record must change."""
+
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=1000, widget=forms.Textarea(attrs={"rows": 3}))
+
+
 @require_POST
 def verify_record(request: HttpRequest, **address: Any) -> HttpResponse:
     place = place_or_404(request, **address)
@@ -53,6 +59,28 @@ def sign_record(request: HttpRequest, **address: Any) -> HttpResponse:
         return redirect(place.url)
     context = {"place": place, "record": record, "form": form, "form_name": place.form.name.of(language())}
     return render_page(request, "crf/record_sign.html", context, status=422 if form.is_bound else 200)
+
+
+@require_http_methods(["GET", "POST"])
+def unlock_record(request: HttpRequest, **address: Any) -> HttpResponse:
+    place = place_or_404(request, **address)
+    record = _saved(place)
+    authorise(request.user, Permission.DATASET_LOCK, study=place.subject.study)
+    form = Unlocking(request.POST or None)
+    if form.is_valid() and _unlocked(form, record, request):
+        messages.success(request, _("The record is open again; datasets that hold it stay as they are."))
+        return redirect(place.url)
+    context = {"place": place, "record": record, "form": form, "form_name": place.form.name.of(language())}
+    return render_page(request, "crf/record_unlock.html", context, status=422 if form.is_bound else 200)
+
+
+def _unlocked(form: Unlocking, record: Record, request: HttpRequest) -> bool:
+    try:
+        records.unlock(record=record, reason=form.cleaned_data["reason"], by=request.user)
+    except records.RecordRefused as refusal:
+        form.add_error("reason", str(refusal))
+        return False
+    return True
 
 
 def _saved(place: Place) -> Record:

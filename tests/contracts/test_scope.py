@@ -49,8 +49,11 @@ PUBLIC = {"registry:sign-in", "registry:sign-out", "registry:set-language"}
 
 
 class Door(NamedTuple):
-    """How far a membership must reach (study: anywhere in it; site: to the thing's site; whole: to every site; own:
-    the page shows what is the visitor's), and which roles may GET and POST (the API: PUT); None is 405."""
+    """How far a membership must reach, and which roles may GET and POST (the API: PUT); None is 405.
+
+    study: anywhere in it; site: to the thing's site; whole: to every site ("site and whole": the thing is of one);
+    own: the page shows what is the visitor's.
+    """
 
     reach: str
     get: frozenset[str] | None
@@ -79,6 +82,7 @@ DOORS = {
     "crf:evaluate-record": Door("site", None, CASEBOOK),
     "crf:verify-record": Door("site", None, frozenset({"monitor"})),
     "crf:sign-record": Door("site", SIGNERS, SIGNERS),
+    "crf:unlock-record": Door("site and whole", frozenset({"pi"}), frozenset({"pi"})),
     "crf:record-history": Door("site", CASEBOOK),
     "crf:item-history": Door("site", CASEBOOK),
     "crf:api-subjects": Door("study", CASEBOOK),
@@ -154,10 +158,11 @@ def expected(door: Door, allowed: frozenset[str], visitor: Visitor) -> set[int]:
     here, anywhere = visitor.at("01", ""), visitor.at("01", "02", "")
     if door.reach == "mask":
         return {200} if here & allowed or visitor.drew_the_mask else {403, 404}
-    holding = {"study": anywhere, "site": here, "whole": visitor.at("")}[door.reach]
+    everywhere = visitor.at("")
+    holding = {"study": anywhere, "site": here, "whole": everywhere, "site and whole": everywhere}[door.reach]
     if holding & allowed:
         return {200}
-    out_of_scope = door.reach == "site" and not here
+    out_of_scope = door.reach.startswith("site") and not here
     # A role that never has the right may be told so before anything is looked up.
     return {404} if out_of_scope and anywhere & allowed else {403, 404} if out_of_scope else {403}
 

@@ -376,3 +376,20 @@ def test_the_casebook_offers_one_more_of_a_repeating_form(signed_in, subject, co
     enter(subject, "AE", {"ae_term": "Fever"}, by=coordinator, event="LOG")
     assert "Add: Adverse event" in page(signed_in("coordinator").get(address))
     assert "Add: Adverse event" not in page(signed_in("monitor").get(address))
+
+
+def test_the_pi_unlocks_a_record_with_a_reason(signed_in, subject, coordinator, cast):
+    record = enter(subject, "DM", {"age": "44", "sex": "M"}, complete=True, by=coordinator)
+    records.lock(records=[record], reason="dataset 1", by=cast["pi"])
+    address = f"{place(subject)}unlock/"
+    assert address not in page(signed_in("coordinator").get(place(subject)))
+    client = signed_in("pi")
+    assert address in page(client.get(place(subject)))
+    assert client.post(address, {"reason": " "}).status_code == 422
+    answer = client.post(address, {"reason": "wrong date of birth in the source"})
+    assert answer.status_code == 302
+    record.refresh_from_db()
+    assert record.status == "complete"
+    assert record.history.latest("revision").history_change_reason == "wrong date of birth in the source"
+    again = client.post(address, {"reason": "once more"})
+    assert (again.status_code, "not locked" in page(again)) == (422, True)
