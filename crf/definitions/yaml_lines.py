@@ -74,8 +74,6 @@ def parse(content: bytes | str) -> tuple[Any, Lines]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise BadYaml(1, f"无法读取(应为 UTF-8 的 YAML):{reason}", f"not YAML in UTF-8: {reason}") from error
-    except RecursionError as error:
-        raise BadYaml(1, "嵌套过深", "nested too deeply") from error
     lines = Lines()
     return (None if node is None else _Reader(lines).value(node, (), frozenset())), lines
 
@@ -86,7 +84,7 @@ def _refuse_depth(content: bytes | str) -> None:
     for event in yaml.parse(content, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise BadYaml(event.start_mark.line + 1, "嵌套过深", "nested too deeply")
+            raise BadYaml(event.start_mark.line + 1 if event.start_mark else 1, "嵌套过深", "nested too deeply")
 
 
 class _Reader:

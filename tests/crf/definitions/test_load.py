@@ -225,3 +225,20 @@ def test_the_shipped_studies_load(code: str):
     study = load_study(Path(__file__).parents[3] / "fixtures" / code)
     assert study.code == code.upper()
     assert all(item.origin for _, item in study.items())
+
+
+HOSTILE = {
+    "brackets": b"[" * 100_000,  # ended the process, not only the request
+    "mappings": b"\n".join(b" " * level + b"a:" for level in range(400)),
+    "words as numbers": b"a: !!int abc",
+    "a number of 5000 digits": b"a: " + b"9" * 5000,
+    "names of code": b"a: !!python/name:os.system ''",
+    "unfolding": b"a: &a [x, x]\n" + b"".join(b"%c: &%c [*%c, *%c]\n" % (n, n, n - 1, n - 1) for n in range(98, 123)),
+    "itself": b"a: &a [*a]",
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_yaml_is_refused_with_its_line(content: bytes):
+    with pytest.raises(BadYaml):
+        parse(content)
