@@ -66,12 +66,12 @@ def is_missing(value: Any) -> bool:
 
 def _missing(raw: dict[str, Any]) -> dict[str, str]:
     kind, reason = raw.get("missing"), raw.get("reason") or ""
-    known_kind = isinstance(kind, str) and kind in MISSING
-    if not known_kind or set(raw) - {"missing", "reason"} or not isinstance(reason, str) or len(reason) > MAX_TEXT:
+    strange = kind not in list(MISSING) or set(raw) - {"missing", "reason"}  # a list, since `kind` may be unhashable
+    if strange or not isinstance(reason, str) or len(reason) > MAX_TEXT:
         known = "、".join(f"{code}({text.zh})" for code, text in MISSING.items())
         raise BadValue(f"缺失原因应为:{known}", f"a missing value is one of {', '.join(MISSING)}")
     refuse_unprintable(reason)
-    return missing(kind, reason.strip())
+    return missing(str(kind), reason.strip())
 
 
 def refuse_unprintable(text: str) -> None:

@@ -30,6 +30,7 @@ def test_what_cannot_be_read_is_refused_by_item(client, coordinator, record):
     client.force_login(coordinator)
     answer = put(client, record, {"age": "old"})
     assert answer.status_code == 422 and answer.json()["problems"][0]["item"] == "age"
+    assert put(client, record, {"age": {"missing": ["unknown"]}}).status_code == 422
     assert not Record.objects.exists()
 
 
