@@ -23,7 +23,7 @@ from registry.services.seals import audited_models
 
 CHUNK = 2000
 # A cell that a spreadsheet would run as a formula is written with an apostrophe before it (OWASP: CSV injection).
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 @dataclass(frozen=True)

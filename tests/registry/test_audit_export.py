@@ -121,10 +121,12 @@ def test_only_monitors_export(study, cast, role, subject):
 
 def test_a_formula_in_a_value_is_disarmed_and_a_negative_number_is_not(study, cast, coordinator, subject):
     enter(subject, "AE", {"ae_term": "=HYPERLINK(1)"}, by=coordinator, event="LOG")
+    enter(subject, "AE", {"ae_term": "＝1+1"}, by=coordinator, event="LOG", repeat=2)
     blood = {"albumin": "38", "bilirubin": "12"}
     enter(subject, "LB", blood, by=coordinator)
-    values = {one["item"]: one["new"] for one in exported(study, cast["monitor"])}
-    assert values["ae_term"] == "'=HYPERLINK(1)"
+    found = exported(study, cast["monitor"])
+    values = {one["item"]: one["new"] for one in found}
+    assert [one["new"] for one in found if one["item"] == "ae_term"] == ["'=HYPERLINK(1)", "'＝1+1"]
     assert values["albi_score"] == "-2.52"
 
 
