@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
+from imaging.dicom.guard import MAX_BYTES
 from imaging.dicom.reasons import Refused
 
 MAX_TOTAL = 8 * 2**30
@@ -45,6 +46,8 @@ def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> by
         return Refused("archive_path")
     if entry.file_size > RATIO_FROM and entry.file_size > MAX_RATIO * max(entry.compress_size, 1):
         return Refused("archive_bomb", limit=limit)
+    if entry.file_size > MAX_BYTES:
+        return Refused("too_large", size=entry.file_size, limit=MAX_BYTES)
     try:
         with archive.open(entry) as file:
             # The stated size may lie; reading stops one byte after it.

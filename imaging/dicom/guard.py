@@ -18,6 +18,8 @@ from imaging.dicom.walker import transfer_syntax, walk
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 MAX_BYTES = 2 * 2**30
 MAX_META_BYTES = 64 * 2**10
+MAX_RATIO = 200  # of a deflated object; from RATIO_FROM bytes on
+RATIO_FROM = 64 * 2**20
 REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 VALID_UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*\Z")
 DICOMDIR = "1.2.840.10008.1.3.10"
@@ -73,6 +75,7 @@ def _transfer_syntax(content: bytes) -> tuple[int, UID]:
 
 
 def _inflate(content: bytes, limit: int) -> bytes:
+    limit = min(limit, max(RATIO_FROM, MAX_RATIO * len(content)))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = inflater.decompress(content, limit)
     if inflater.unconsumed_tail:

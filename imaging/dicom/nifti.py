@@ -20,10 +20,10 @@ CODES = {name: code for code, name in TYPES.items()}
 LPS = np.diag([-1.0, -1.0, 1.0])  # NIfTI counts right and anterior as positive, DICOM and ITK left and posterior
 
 
-def read(content: bytes) -> sitk.Image:
-    """A 3-D NIfTI file (single file, plain or gzip). Raises Refused('mask_format')."""
+def read(content: bytes, limit: int = MAX_BYTES) -> sitk.Image:
+    """A 3-D NIfTI file (single file, plain or gzip) of at most `limit` bytes. Raises Refused."""
     if content[:2] == b"\x1f\x8b":
-        content = gunzip(content)
+        content = gunzip(content, limit)
     try:
         return _read(content)
     except Refused:

@@ -20,11 +20,11 @@ SPACES = {"left-posterior-superior": (1, 1, 1), "lps": (1, 1, 1), "right-anterio
           "ras": (-1, -1, 1), "left-anterior-superior": (1, -1, 1), "las": (1, -1, 1)}  # fmt: skip
 
 
-def read(content: bytes) -> sitk.Image:
-    """A 3-D NRRD with attached data. Raises Refused('mask_format')."""
+def read(content: bytes, limit: int = MAX_BYTES) -> sitk.Image:
+    """A 3-D NRRD with attached data of at most `limit` bytes. Raises Refused."""
     head, _, body = content.partition(b"\n\n")
     try:
-        return _read(_fields(head.decode("ascii", "replace")), body)
+        return _read(_fields(head.decode("ascii", "replace")), body, limit)
     except Refused:
         raise
     except (KeyError, ValueError, OSError, EOFError) as problem:
@@ -36,7 +36,7 @@ def _fields(head: str) -> dict[str, str]:
     return {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
-def _read(fields: dict[str, str], body: bytes) -> sitk.Image:
+def _read(fields: dict[str, str], body: bytes, limit: int) -> sitk.Image:
     if "data file" in fields or "datafile" in fields:
         raise Refused("mask_format", error="NRRD: the data are in another file; save it as one .nrrd file")
     sizes = [int(size) for size in fields["sizes"].split()]
@@ -44,19 +44,23 @@ def _read(fields: dict[str, str], body: bytes) -> sitk.Image:
         raise Refused("mask_format", error=f"NRRD: {len(sizes)} dimensions {sizes}")
     order = ">" if fields.get("endian", "little") == "big" else "<"
     dtype = np.dtype(order + TYPES[fields["type"]])
-    data = _decoded(fields["encoding"].lower(), body)
+    data = _decoded(fields["encoding"].lower(), body, limit)
     values = np.frombuffer(data, dtype, count=int(np.prod(sizes))).reshape(sizes[::-1])
     image = sitk.GetImageFromArray(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="))))
     return _placed(image, fields)
 
 
-def _decoded(encoding: str, body: bytes) -> bytes:
+def _decoded(encoding: str, body: bytes, limit: int) -> bytes:
     if encoding == "raw":
         return body
     if encoding in ("gzip", "gz"):
-        return gunzip(body)
+        return gunzip(body, limit)
     if encoding in ("bzip2", "bz2"):
-        return bz2.BZ2Decompressor().decompress(body, MAX_BYTES)
+        inflater = bz2.BZ2Decompressor()
+        inflated = inflater.decompress(body, limit)
+        if not inflater.eof and not inflater.needs_input:
+            raise Refused("inflates_too_large", limit=limit)
+        return inflated
     raise Refused("mask_format", error=f"NRRD: encoding {encoding}")
 
 

@@ -17,6 +17,7 @@ from imaging.dicom.reasons import Refused
 SEGMENTATION_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 SPACING_TOLERANCE = 1e-3  # relative
 MAX_SHOWN = 12
+HEADER_BYTES = 2**20
 GRID_TOLERANCE = 0.02  # voxels; exported headers carry single precision
 
 
@@ -52,7 +53,9 @@ def read(
     `label` picks one label or segment; `series_uids` are the names of the series (original or ours) that a DICOM SEG
     may refer to: where it names another one, it is refused.
     """
-    cloud = _read(content, label, series_uids)
+    # A mask has no more voxels than its series, of at most 8 bytes, and a header: what swells further is a bomb.
+    limit = 8 * reference.GetNumberOfPixels() + HEADER_BYTES
+    cloud = _read(content, label, series_uids, limit)
     if not len(cloud.points):
         raise Refused("mask_empty")
     index = _index_in(cloud, reference)
@@ -65,13 +68,13 @@ def read(
     return Mask(image, count, volume, cloud.source_format, cloud.software, cloud.labels)
 
 
-def _read(content: bytes, label: int | None, series_uids: frozenset[str]) -> _Cloud:
+def _read(content: bytes, label: int | None, series_uids: frozenset[str], limit: int) -> _Cloud:
     if content[128:132] == b"DICM":
         return _from_dicom(guard.parse(content), label, series_uids)
     if content[:4] == b"NRRD":
-        return _from_image(nrrd.read(content), label, "NRRD")
+        return _from_image(nrrd.read(content, limit), label, "NRRD")
     if content[:2] == b"\x1f\x8b" or content[344:347] in (b"n+1", b"ni1") or content[4:7] in (b"n+2", b"ni2"):
-        return _from_image(nifti.read(content), label, "NIfTI")
+        return _from_image(nifti.read(content, limit), label, "NIfTI")
     raise Refused("mask_format", error=repr(content[:4]))
 
 

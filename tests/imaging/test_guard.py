@@ -108,6 +108,14 @@ def test_a_deflated_bomb_is_refused():
     assert verdict(bomb, max_bytes=1_000_000) == "inflates_too_large"
 
 
+def test_a_small_deflated_file_may_not_fill_the_memory(monkeypatch):
+    monkeypatch.setattr(guard, "RATIO_FROM", 1_000_000)
+    content = as_bytes(with_meta(slice_of(), "1.2.840.10008.1.2.1.99"))
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    bomb = content[: guard.transfer_syntax(content)[0]] + packer.compress(bytes(50_000_000)) + packer.flush()
+    assert verdict(bomb) == "inflates_too_large"
+
+
 def test_every_reason_is_written_in_both_languages():
     for zh, en in REASONS.values():
         assert any("\u4e00" <= letter <= "\u9fff" for letter in zh)

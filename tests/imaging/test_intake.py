@@ -216,6 +216,15 @@ def test_a_zip_that_states_too_much_is_refused_before_it_is_read():
     assert refused.value.code == "archive_bomb"
 
 
+def test_a_member_of_a_zip_is_no_larger_than_a_file_may_be(monkeypatch):
+    monkeypatch.setattr(archives, "MAX_BYTES", 1000)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a", bytes(1001))
+    ((_name, refused),) = archives.members(buffer.getvalue())
+    assert refused.code == "too_large"
+
+
 def test_who_may_not_upload_is_refused(folder, study, site, cast):
     for role in ("monitor", "reader", "statistician", "administrator", "pi", "stranger"):
         with pytest.raises(PermissionDenied):

@@ -1,5 +1,8 @@
 """Masks lie on the grid of their series, or the message says how they miss it."""
 
+import bz2
+import gzip
+
 import highdicom
 import numpy as np
 import pytest
@@ -201,3 +204,15 @@ def test_a_written_mask_is_the_same_to_the_byte(reference):
     again = nifti.read(nifti.write(drawn(reference)))
     assert again.GetOrigin() == pytest.approx(reference.GetOrigin(), abs=1e-5)
     assert again.GetDirection() == pytest.approx(reference.GetDirection(), abs=1e-6)
+
+
+@pytest.mark.parametrize("pack", ["nifti", "gzip", "bzip2"])
+def test_a_small_file_that_swells_beyond_its_series_is_refused_unread(reference, pack):
+    zeros = bytes(2**22)
+    head = b"NRRD0004\nsizes: 512 512 16\ntype: uint8\nspace: lps\nencoding: " + pack.encode() + b"\n\n"
+    swelling = {
+        "nifti": gzip.compress(nifti.gunzip(nifti.write(drawn(reference))) + zeros),
+        "gzip": head + gzip.compress(zeros),
+        "bzip2": head + bz2.compress(zeros),
+    }
+    assert code_of(swelling[pack], reference) == "inflates_too_large"
