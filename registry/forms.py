@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 from django import forms
+from django.core.validators import MinValueValidator
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -25,7 +26,12 @@ class EnrolSubject(forms.Form):
 
     site = forms.ModelChoiceField(Site.objects.none(), label=_("Site"), empty_label=None)
     group = forms.ModelChoiceField(Group.objects.none(), label=_("Group"), empty_label=None)
-    enrolled_on = forms.DateField(label=_("Enrolled on"), widget=day_picker(), help_text=_("The day of consent."))
+    enrolled_on = forms.DateField(
+        label=_("Enrolled on"),
+        widget=day_picker(),
+        validators=[MinValueValidator(dt.date(1900, 1, 1))],
+        help_text=_("The day of consent."),
+    )
     hospital_number = forms.CharField(
         label=_("Hospital number"),
         max_length=60,

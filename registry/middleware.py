@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 
 from registry import audit
@@ -14,5 +15,7 @@ class AttributeRequest:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "\0" in request.path:
+            raise BadRequest("no address holds a NUL, nor can the database look for one")
         with audit.request(source="api" if request.path.startswith("/api/") else "web"):
             return self.get_response(request)

@@ -262,3 +262,50 @@ def test_the_system_has_a_name_in_each_language(db):
     with override("zh-hans"):
         assert wording.person_name(system) == "系统"
     assert wording.person_name(None) == "—"
+
+
+ELSEWHERE = ["//evil.example", "https://evil.example", "/\\\\evil.example", "javascript:alert(1)", "https:evil.example"]
+
+
+@pytest.mark.parametrize("there", ELSEWHERE)
+def test_no_door_sends_anybody_to_another_place(client, cast, there):
+    person = {"username": "coordinator", "password": PASSWORD, "next": there}
+    assert client.post(reverse("registry:sign-in"), person, REMOTE_ADDR="127.0.0.1").url == "/"
+    assert client.get(reverse("registry:sign-in"), {"next": there}).url == "/"
+    assert client.post(reverse("registry:set-language"), {"language": "en", "next": there}).url == "/"
+    assert client.post(reverse("registry:set-language"), {"language": "en"}, headers={"referer": there}).url == "/"
+    assert client.post(reverse("registry:sign-out"), {"next": there}).url == reverse("registry:sign-in")
+
+
+def test_a_session_planted_before_the_sign_in_is_worth_nothing_and_one_signed_out_neither(client, cast, study):
+    planted = client.session
+    planted["mine"] = "yes"
+    planted.save()
+    client.cookies["sessionid"] = planted.session_key
+    person = {"username": "coordinator", "password": PASSWORD}
+    client.post(reverse("registry:sign-in"), person, REMOTE_ADDR="127.0.0.1")
+    signed_in = client.cookies["sessionid"].value
+    client.post(reverse("registry:sign-out"))
+    for old in (planted.session_key, signed_in):
+        client.cookies["sessionid"] = old
+        assert client.get(reverse("registry:study", args=[study.code])).status_code == 302
+
+
+def test_an_address_with_a_nul_is_a_bad_request_and_no_failure(signed_in, study):
+    assert signed_in("coordinator").get(f"/studies/{study.code}/subjects/%00/").status_code == 400
+    assert signed_in("coordinator").get(f"/api/studies/{study.code}/subjects/%00/records/").status_code == 400
+
+
+def test_nobody_is_enrolled_before_the_calendar_begins(signed_in, study, site):
+    answers = {"site": site.pk, "group": study.groups.get().pk, "enrolled_on": "0001-01-01"}
+    assert signed_in("coordinator").post(reverse("crf:enrol-subject", args=[study.code]), answers).status_code == 422
+
+
+def test_a_signer_who_guesses_is_locked_out_of_signing(study, cast):
+    from registry.services import signatures
+
+    for password in [*["wrong"] * 5, PASSWORD]:
+        with pytest.raises(signatures.WrongPassword) as refusal:
+            signatures.reauthenticate(password=password, study=study, by=cast["pi"])
+    assert "15" in str(refusal.value)
+    signatures.reauthenticate(password=PASSWORD, study=study, by=cast["investigator"])
