@@ -28,7 +28,7 @@ from registry import jobs
 from registry.models import User
 from registry.permissions import Role
 from registry.services import people
-from tests.analytics.cohort import fill, publish_rules
+from tests.analytics.cohort import ENDPOINTS, fill, publish_rules
 from tests.imaging.conftest import stack
 from tests.imaging.test_segmentations import add
 from tests.study import DEFINITION, PASSWORD, enrol, enter, person, publish
@@ -113,6 +113,7 @@ DOORS = {
 
 # What must not stand in an answer to those without the right at the subject's site.
 ANSWER, NAME, MASKS = "Sentinel-treatment", "赛丁内尔", "/images/segmentations/"
+HOSTILE = "<script>hostile()</script>"  # in labels, values, comments and reasons; no page may hold it as it is
 ELSEWHERE = {"crf:add-visit": {"event": "FOLLOW", "visit": 1}}
 
 
@@ -167,6 +168,11 @@ def expected(door: Door, allowed: frozenset[str], visitor: Visitor) -> set[int]:
     return {404} if out_of_scope and anywhere & allowed else {403, 404} if out_of_scope else {403}
 
 
+# Hospital staff and readers at one site each; the others also at all of them.
+PLACES = [(role, code) for role in sorted(EVERYBODY) for code in ("01", "02")]
+PLACES += [(role, "") for role in sorted(EVERYBODY - HOSPITAL - {"reader"})]
+
+
 @pytest.fixture(scope="module")
 def place(django_db_setup, django_db_blocker) -> Iterator[tuple[dict[str, Any], dict[str, Visitor]]]:
     """One filled study with the ids of its things, and its visitors; built once, and never committed."""
@@ -183,16 +189,20 @@ def _built(folder: str) -> tuple[dict[str, Any], dict[str, Visitor]]:
     system = people.system_user()
     follow = {"oid": "FOLLOW", "name": {"zh": "随访", "en": "Follow-up"}, "kind": "repeating", "forms": ["LB"]}
     events = [*DEFINITION["events"], follow | {"optional": True}]
-    study = publish(events=events).study
+    title = {"zh": f"研究{HOSTILE}", "en": f"Study {HOSTILE}"}
+    sites = [site | {"name": {"zh": HOSTILE, "en": HOSTILE}} for site in DEFINITION["sites"]]
+    study = publish(events=events, title=title, sites=sites).study
     other = publish(code="OTHER", events=events).study
     site = study.sites.get(code="01")
-    publish_rules(study, Path(folder))
+    publish_rules(study, Path(folder), endpoints=ENDPOINTS.replace("Low albumin", HOSTILE))
     fill(study, by=system, size=20)
     reader, pi = person("reader-1", study=study, role="reader"), person("pi-1", study=study, role="pi")
     dataset = datasets.lock(study=study, name="main", password=PASSWORD, by=pi)
     made = evaluations.evaluate(dataset=dataset, plan=plans.plans(dataset.rules)[0], by=system)
     subject = enrol(site, by=system, name=NAME, hospital_number="HN0012345")
-    enter(subject, "DM", {"age": "50", "sex": "F", "pregnant": ANSWER}, by=system)
+    about = {"age": "50", "sex": "F", "pregnant": ANSWER + HOSTILE}
+    enter(subject, "DM", about, comments={"age": HOSTILE}, by=system)
+    enter(subject, "DM", {"age": "51"}, reason=f"other: {HOSTILE}", by=system)
     enter(subject, "LB", {"lb_date": "2026-03-02"}, by=system)
     calendar.add_repeat(subject=subject, event="FOLLOW", by=system)
     taken = intake.receive(files=stack(), study=study, site=site, by=system)
@@ -225,8 +235,7 @@ def _built(folder: str) -> tuple[dict[str, Any], dict[str, Visitor]]:
         return Visitor(user, frozenset(roles) if where == study and not until else frozenset())
 
     everything = [(role, code) for role in sorted(EVERYBODY) for code in ("", "01")]
-    places = [(role, code) for role in EVERYBODY for code in ("01", "02", "")]
-    visitors = {f"{role}@{code or '*'}": hired(f"{role}-{code}", (role, code)) for role, code in places}
+    visitors = {f"{role}@{code or '*'}": hired(f"{role}-{code}", (role, code)) for role, code in PLACES}
     hired("every-role", *everything)
     visitors |= {
         "nobody": hired("nobody"),
@@ -238,7 +247,7 @@ def _built(folder: str) -> tuple[dict[str, Any], dict[str, Visitor]]:
     return things, visitors
 
 
-WHO = [f"{role}@{code}" for role in sorted(EVERYBODY) for code in ("01", "02", "*")] + [
+WHO = [f"{role}@{code or '*'}" for role, code in PLACES] + [
     "nobody",
     "every role in another study",
     "every role until yesterday",
@@ -274,6 +283,8 @@ def test_everybody_gets_as_far_as_their_memberships_reach(place, undone, who):
             if status not in may:
                 wrong.append(f"{method} {name}: {answer.status_code}, not {sorted(may)}")
             wrong += [f"{method} {name} shows {what}" for what in leaks(answer, visitor, things)]
+            if "default-src 'self'" not in answer.headers["Content-Security-Policy"]:
+                wrong.append(f"{method} {name} has a policy of its own")
     assert not wrong, "\n".join(wrong)
 
 
@@ -288,7 +299,16 @@ def leaks(answer: Any, visitor: Visitor, things: dict[str, Any]) -> list[str]:
         things["number"]: here & CASEBOOK,
         f"{MASKS}{things['mask_id']}": here & {"pi", "data_manager"} or visitor.drew_the_mask,
     }
+    if answer.headers["Content-Type"].startswith(("text/html", "image/svg")):
+        secrets[HOSTILE] = frozenset()
     return [what for what, known in secrets.items() if not known and what.encode() in body]
+
+
+def test_no_door_acts_on_a_request_of_another_site(place, undone):
+    things, client = place[0], Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.get(username="every-role"))
+    for name in (name for name, door in DOORS.items() if door.post):
+        assert sent(client, "post", name, address(name, things)).status_code == 403, name
 
 
 def test_a_thing_is_found_under_its_own_study_only(place, undone):
