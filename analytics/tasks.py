@@ -31,7 +31,7 @@ def extract_image(
             features.extract_image(dataset=dataset, plan=plan, series=series, volume=volume, by=by)
             evaluations.after_image(job=job, dataset=dataset, plan=plan, only_if_changed=only_if_changed, by=by)
         except Exception as problem:
-            Progress(job).fail(f"{type(problem).__name__}: {problem}")
+            Progress(job).fail_with(problem)
             raise
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
@@ -71,6 +71,12 @@ class Progress:
     def fail(self, error: str) -> None:
         self._write(state=Job.State.FAILED, error=error, finished_at=timezone.now())
 
+    def fail_with(self, problem: Exception) -> None:
+        """Say what went wrong; of the database's words only the first line, since the others quote the row, and this
+        page is read by people without access to clinical data."""
+        told = str(problem).partition("\n")[0] if isinstance(problem, DatabaseError) else str(problem)
+        self.fail(f"{type(problem).__name__}: {told}")
+
     def _write(self, **fields: Any) -> None:
         if self.job is None:
             return
@@ -90,7 +96,7 @@ def running(job_id: int | None) -> Iterator[Progress]:
         try:
             yield progress
         except Exception as problem:
-            progress.fail(f"{type(problem).__name__}: {problem}")
+            progress.fail_with(problem)
             raise
     if progress.job and not progress.job.is_over:
         progress.finish(progress.job.result)

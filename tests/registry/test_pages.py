@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils.translation import override
 
@@ -309,3 +310,11 @@ def test_a_signer_who_guesses_is_locked_out_of_signing(study, cast):
             signatures.reauthenticate(password=password, study=study, by=cast["pi"])
     assert "15" in str(refusal.value)
     signatures.reauthenticate(password=PASSWORD, study=study, by=cast["investigator"])
+
+
+def test_a_failed_job_quotes_no_row_of_the_database(study, cast):
+    job = jobs.create(kind="image.intake", study=study, by=cast["administrator"])
+    with pytest.raises(IntegrityError), jobs.running(job.pk), transaction.atomic():
+        Job.objects.create(kind="secret-value", state="done", done=-1)
+    job.refresh_from_db()
+    assert job.error.startswith("IntegrityError: ") and "secret-value" not in job.error
