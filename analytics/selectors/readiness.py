@@ -100,7 +100,7 @@ def _hard_findings(record: Record, records: list[Record]) -> Iterator[tuple[str,
 
 
 def _about(study: Study, subject: Subject, visit: Visit, form: str, repeat: int = 1) -> dict[str, Any]:
-    url = url_or_none("crf:record", study.code, subject.number, visit.event, visit.repeat, form, repeat) or ""
+    url = url_or_none("crf:edit-record", study.code, subject.number, visit.event, visit.repeat, form, repeat) or ""
     where = f"{visit.event}/{visit.repeat} {form}/{repeat}"
     return {"where": where, "site": subject.site.code, "subject": subject.number, "url": url}
 

@@ -68,6 +68,7 @@ def test_the_lock_page_names_what_is_open_and_asks_why(client, cast, lockable, s
     enter(enrol(site, by=cast["coordinator"]), "DM", {"age": "50"}, by=cast["coordinator"])
     html = page(client, cast["pi"], "analytics:lock-dataset", lockable.code)
     assert "records still in progress" in html and 'name="except_incomplete"' in html
+    assert f'href="/studies/{lockable.code}/subjects/01-0011/visits/BASELINE/1/DM/1/"' in html
     client.post(reverse("analytics:lock-dataset", args=[lockable.code]), {"name": "main", "password": PASSWORD})
     assert not Dataset.objects.exists()
 
