@@ -131,7 +131,7 @@ def running(folder: Path, *, durable: bool = True) -> Iterator[Servers]:
         state.unlink(missing_ok=True)
         passwords = _passwords(folder)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_terminated_as_exit())
+            stack.enter_context(_terminated_as_exit(state))
             valkey_port = stack.enter_context(_valkey(folder / "valkey", passwords["valkey"]))
             postgres_port = stack.enter_context(_postgres(folder / "postgres", passwords, durable))
             servers = Servers(postgres_port, valkey_port, passwords)
@@ -316,11 +316,15 @@ def stop_with_parent(stop: signal.Signals) -> Callable[[], None] | None:
 
 
 @contextlib.contextmanager
-def _terminated_as_exit() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit, so that `kill` unwinds like Ctrl-C and the servers stop cleanly."""
+def _terminated_as_exit(state: Path) -> Iterator[None]:
+    """Turn SIGTERM into SystemExit, so that `kill` unwinds like Ctrl-C and the servers stop cleanly.
+
+    `state` goes first: a program that starts while this one unwinds waits for the lock, and doesn't use these servers.
+    """
     previous = signal.getsignal(signal.SIGTERM)
 
     def leave(number: int, frame: object) -> None:
+        state.unlink(missing_ok=True)
         raise SystemExit(128 + number)
 
     with contextlib.suppress(ValueError):  # not the main thread: the kernel's parent-death signal still holds

@@ -23,7 +23,10 @@ from deploy import embedded
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
 with embedded.running(Path(sys.argv[1]), durable=False) as servers:
     print(servers.database_url("lobule_app"), flush=True)
-    time.sleep(120)
+    try:
+        time.sleep(120)
+    finally:
+        time.sleep(float(sys.argv[2]))  # as long as the processes that use the servers take to stop
 """
 
 
@@ -38,7 +41,9 @@ def folder():
 
 @pytest.fixture
 def program(folder):
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, folder], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, folder, "0.5"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
     address = process.stdout.readline().strip()
     assert address.startswith("postgresql://"), "the servers did not start"
     yield process, address
@@ -59,6 +64,17 @@ def stops(address: str) -> bool:
     while answers(address) and time.monotonic() < deadline:
         time.sleep(0.1)
     return not answers(address)
+
+
+def test_a_program_that_starts_while_another_is_killed_has_servers_of_its_own(program, folder):
+    process, address = program
+    process.terminate()
+    time.sleep(0.2)
+    assert process.poll() is None and answers(address), "still stopping"
+    with embedded.running(folder, durable=False) as servers:
+        assert servers.database_url("lobule_app") != address
+        assert process.wait(10) == 128 + signal.SIGTERM
+        assert answers(servers.database_url("lobule_app"))
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["ctrl-c", "kill", "kill -9"])
