@@ -9,8 +9,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from crf.definitions.check import FormState, evaluate
-from crf.definitions.model import StudyDefinition
-from crf.definitions.values import BadValue, refuse_unprintable
+from crf.definitions.model import Form, StudyDefinition
+from crf.definitions.values import MAX_TEXT, BadValue, refuse_unprintable
 from crf.models import Record, definition_of_build
 from crf.selectors import Entry, context_for, current_build, in_calendar_order, read_entry, subject_records
 from crf.services import calendar
@@ -76,7 +76,6 @@ def save(
     nothing writes nothing. Raises RecordRefused, ReasonNeeded, EditConflict, RecordIsLocked, PermissionDenied.
     """
     authorise(by, Permission.RECORD_ENTER, subject=subject)
-    _refuse_unprintable(comments or {}, reason, language)
     with audit.change(by=by, reason=reason, source=source):
         # One writer per subject at a time: cross-form derivations read what this save writes.
         Subject.objects.select_for_update().only("pk").get(pk=subject.pk)
@@ -86,6 +85,7 @@ def save(
         build_id = record.build_id if record else current_build(subject.study).pk
         definition = definition_of_build(build_id)
         _refuse_place(definition, visit, form, repeat)
+        _refuse_words(definition.form(form), comments or {}, reason, language)
         entry = _read(subject, visit, form, data, record, definition, records, language)
         values = _kept(entry)
         _refuse_incomplete(entry, complete, language)
@@ -187,13 +187,16 @@ def _existing(records: list[Record], visit: Visit, form: str, repeat: int) -> Re
     return next((r for r in records if (r.visit_id, r.form, r.repeat) == (visit.pk, form, repeat)), None)
 
 
-def _refuse_unprintable(comments: Mapping[str, str], reason: str, language: str) -> None:
-    problems = []
+def _refuse_words(form: Form, comments: Mapping[str, str], reason: str, language: str) -> None:
+    """Comments belong to items of the form; they and the reason can be stored, read and exported."""
+    problems = [(item, _("The form has no such item.")) for item in comments if item not in form.items]
     for item, text in [*comments.items(), ("", reason)]:
         try:
             refuse_unprintable(text)
         except BadValue as bad:
             problems.append((item, bad.of(language)))
+        if len(text) > MAX_TEXT:
+            problems.append((item, _("At most %(limit)s characters.") % {"limit": MAX_TEXT}))
     if problems:
         raise RecordRefused(problems)
 

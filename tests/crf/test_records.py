@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.utils.translation import override
 
 from crf import selectors
 from crf.models import Record
@@ -280,3 +281,17 @@ def test_unlocking_opens_only_what_is_locked_and_completes_nothing(subject, cast
 def test_a_control_character_is_refused_in_words(subject, coordinator, given):
     with pytest.raises(records.RecordRefused, match=r"U\+0000"):
         enter(subject, "DM", {"age": "44"}, by=coordinator, language="en", **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"comments": {"age": "x" * 4001}}, "At most 4000"),
+        ({"reason": "x" * 4001}, "At most 4000"),
+        ({"comments": {"no_such": "x"}}, "no such item"),
+    ],
+)
+def test_words_that_belong_nowhere_or_never_end_are_refused(subject, coordinator, given, said):
+    with override("en"), pytest.raises(records.RecordRefused, match=said):
+        enter(subject, "DM", {"age": "44"}, by=coordinator, **given)
+    assert not subject.records.exists()
