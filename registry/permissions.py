@@ -39,7 +39,17 @@ class Permission(StrEnum):
     FEATURE_EXTRACT = "feature.extract"
     AUDIT_VIEW = "audit.view"
     AUDIT_EXPORT = "audit.export"
+    RECORD_EXPORT = "record.export"
+    RECORD_EXPORT_IDENTIFIED = "record.export_identified"
+    QUERY_RAISE = "query.raise"
+    QUERY_ANSWER = "query.answer"
+    QUERY_CLOSE = "query.close"
+    SDV_PLAN = "sdv.plan"
+    QUALITY_RUN = "quality.run"
+    BUILD_VIEW = "build.view"
     BUILD_IMPORT = "build.import"
+    BUILD_RELEASE = "build.release"
+    BUILD_MIGRATE = "build.migrate"
     MEMBERSHIP_MANAGE = "membership.manage"
     JOB_VIEW = "job.view"
     STUDY_CREATE = "study.create"
@@ -63,19 +73,21 @@ class Role(models.TextChoices):
     SYSTEM = "system", gettext_lazy("system")
 
 
-_SEES_CASEBOOK = frozenset({P.STUDY_VIEW, P.SUBJECT_VIEW, P.RECORD_VIEW, P.IMAGE_VIEW, P.JOB_VIEW})
-_ENTERS = frozenset({P.SUBJECT_ENROL, P.IDENTITY_VIEW, P.RECORD_ENTER, P.RECORD_IMPORT, P.IMAGE_UPLOAD})
+_SEES_CASEBOOK = frozenset({P.STUDY_VIEW, P.SUBJECT_VIEW, P.RECORD_VIEW, P.IMAGE_VIEW, P.JOB_VIEW, P.BUILD_VIEW})
+_ENTERS = frozenset({P.SUBJECT_ENROL, P.IDENTITY_VIEW, P.RECORD_ENTER, P.RECORD_IMPORT, P.IMAGE_UPLOAD, P.QUERY_ANSWER})
 
 GRANTS: dict[str, frozenset[Permission]] = {
     Role.COORDINATOR: _SEES_CASEBOOK | _ENTERS,
     Role.INVESTIGATOR: _SEES_CASEBOOK | _ENTERS | {P.RECORD_SIGN},
     Role.PI: _SEES_CASEBOOK
     | {P.RECORD_SIGN, P.SEGMENTATION_VIEW_ALL, P.DATASET_VIEW, P.DATASET_LOCK, P.DATASET_EXPORT}
-    | {P.EVALUATION_VIEW, P.AUDIT_VIEW},
-    Role.MONITOR: _SEES_CASEBOOK | {P.RECORD_VERIFY, P.AUDIT_VIEW, P.AUDIT_EXPORT},
+    | {P.EVALUATION_VIEW, P.AUDIT_VIEW, P.QUERY_RAISE, P.RECORD_EXPORT, P.RECORD_EXPORT_IDENTIFIED},
+    Role.MONITOR: _SEES_CASEBOOK
+    | {P.RECORD_VERIFY, P.AUDIT_VIEW, P.AUDIT_EXPORT, P.QUERY_RAISE, P.QUERY_CLOSE, P.SDV_PLAN, P.QUALITY_RUN},
     Role.DATA_MANAGER: _SEES_CASEBOOK
     | {P.RECORD_IMPORT, P.SUBJECT_ENROL, P.RECORD_ENTER, P.SEGMENTATION_VIEW_ALL, P.BUILD_IMPORT}
-    | {P.DATASET_VIEW, P.AUDIT_VIEW},
+    | {P.DATASET_VIEW, P.AUDIT_VIEW, P.BUILD_RELEASE, P.BUILD_MIGRATE, P.RECORD_EXPORT}
+    | {P.QUERY_RAISE, P.QUERY_ANSWER, P.QUERY_CLOSE, P.SDV_PLAN, P.QUALITY_RUN},
     # Readers see images and their own masks; no outcome, no treatment, no other reader's mask.
     Role.READER: frozenset({P.STUDY_VIEW, P.IMAGE_VIEW, P.SEGMENTATION_UPLOAD}),
     # Statisticians see locked datasets, never the live tables.
@@ -93,7 +105,7 @@ GRANTS: dict[str, frozenset[Permission]] = {
 # What spans all sites of a study: a role held at one site only does not reach this far.
 WHOLE_STUDY = frozenset(
     {P.DATASET_VIEW, P.DATASET_LOCK, P.DATASET_EXPORT, P.EVALUATION_VIEW, P.EVALUATION_RUN, P.FEATURE_EXTRACT}
-    | {P.BUILD_IMPORT, P.MEMBERSHIP_MANAGE}
+    | {P.BUILD_IMPORT, P.BUILD_RELEASE, P.BUILD_MIGRATE, P.SDV_PLAN, P.MEMBERSHIP_MANAGE}
 )
 
 

@@ -17,7 +17,8 @@ from .order import dependency_order
 
 Origin = Literal["protocol", "standard", "assumed"]
 ItemType = Literal[
-    "text", "integer", "decimal", "date", "time", "datetime", "choice", "choices", "derived", "label"
+    "text", "integer", "decimal", "date", "time", "datetime", "choice", "choices", "file", "series", "derived",
+    "label", "group",
 ]  # fmt: skip
 ValueType = Literal["text", "integer", "decimal", "date", "choice"]
 Severity = Literal["hard", "soft"]
@@ -117,16 +118,32 @@ class Text(Part):
         return self.zh if language.lower().startswith("zh") else self.en
 
 
+class Coding(Part):
+    """A concept of a terminology: system (LOINC, SNOMED CT, MedDRA, NCIt, ICD-10 …), its code, its name there."""
+
+    system: str = Field(min_length=1, max_length=80)
+    code: str = Field(min_length=1, max_length=80)
+    name: str | None = None
+
+
+# What a foreign format calls this piece, and what of it has no place here, kept word for word: {"odm": "IT.AGE"}.
+Aliases = dict[str, str]
+
+
 class Choice(Part):
     code: Code
     label: Text
     cdisc: str | None = None
+    codings: tuple[Coding, ...] = ()
+    alias: Aliases = Field(default_factory=dict)
 
 
 class Codelist(Part):
     name: Text
     choices: tuple[Choice, ...] = Field(min_length=1)
     cdisc: str | None = None
+    codings: tuple[Coding, ...] = ()
+    alias: Aliases = Field(default_factory=dict)
     origin: Origin | None = None
 
     def codes(self) -> list[str]:
@@ -139,13 +156,40 @@ class Codelist(Part):
 Range = Annotated[tuple[float | None, float | None], Field(description="[lowest, highest]; null = open")]
 
 
+class UnitConversion(Part):
+    """Another unit in which the item may be entered; stored is `entered × factor + offset`, in the item's own unit."""
+
+    unit: str = Field(min_length=1, max_length=40)
+    factor: float = Field(gt=0)
+    offset: float = 0.0
+
+
+class FileRule(Part):
+    """What a file item takes: extensions without the dot, and the largest size."""
+
+    types: tuple[str, ...] = Field(default=("pdf", "jpg", "png"), min_length=1)
+    max_mb: int = Field(default=20, ge=1, le=200)
+
+
 class Item(Part):
-    """One question of a form, or a value derived from others."""
+    """One question of a form, or a value derived from others.
+
+    `help` is the short line under the question, `definition` what is meant, `guideline` how to complete it.
+    """
 
     name: Name
     type: ItemType
     label: Text
     help: Text | None = None
+    definition: Text | None = None
+    guideline: Text | None = None
+    codings: tuple[Coding, ...] = ()
+    critical: bool = Field(default=False, description="verified against the source under a plan of critical items")
+    units: tuple[UnitConversion, ...] = ()
+    file: FileRule | None = None
+    lab: str | None = Field(default=None, description="analyte of `labs`, whose normal range applies")
+    ctcae: str | None = Field(default=None, description="CTCAE term that grades the result")
+    alias: Aliases = Field(default_factory=dict)
     unit: str | None = None
     precision: int | None = Field(default=None, ge=0, le=10)
     codelist: str | None = None
@@ -179,11 +223,21 @@ class Item(Part):
         return sequence, keyword
 
 
+class Rows(Part):
+    """Makes a section a repeating group: its answers are rows, kept as a list under `name` in the record's data."""
+
+    name: Name
+    min: int = Field(default=0, ge=0, le=999)
+    max: int = Field(default=100, ge=1, le=999)
+
+
 class Section(Part):
     name: Text
     help: Text | None = None
     show_if: Expression | None = None
+    rows: Rows | None = None
     items: tuple[Item, ...] = Field(min_length=1)
+    alias: Aliases = Field(default_factory=dict)
 
 
 class Check(Part):
@@ -193,7 +247,9 @@ class Check(Part):
     items: tuple[str, ...] = Field(min_length=1)
     require: Expression
     severity: Severity = "soft"
+    query: bool = Field(default=False, description="a finding of this check opens a query when it is saved")
     message: Text
+    alias: Aliases = Field(default_factory=dict)
     origin: Origin | None = None
 
 
@@ -202,8 +258,10 @@ class Form(Part):
     name: Text
     help: Text | None = None
     repeating: bool = False
+    double_entry: bool = Field(default=False, description="entered twice, by two people, and compared")
     sections: tuple[Section, ...] = Field(min_length=1)
     checks: tuple[Check, ...] = ()
+    alias: Aliases = Field(default_factory=dict)
     origin: Origin | None = None
 
     @functools.cached_property
@@ -246,7 +304,7 @@ class Event(Part):
 
     oid: Oid
     name: Text
-    kind: Literal["scheduled", "repeating", "log"] = "scheduled"
+    kind: Literal["scheduled", "repeating", "unscheduled", "log"] = "scheduled"
     anchor: str | None = None
     day: int | None = Field(default=None, ge=-3660, le=36600)
     window: tuple[int, int] | None = None
@@ -254,6 +312,7 @@ class Event(Part):
     forms: tuple[str, ...] = Field(min_length=1)
     optional: bool = False
     groups: tuple[str, ...] = ()
+    alias: Aliases = Field(default_factory=dict)
     origin: Origin | None = None
 
     @model_validator(mode="after")
@@ -303,6 +362,34 @@ class Imaging(Part):
     origin: Origin | None = None
 
 
+class NormalRange(Part):
+    """Normal limits of an analyte for whom they hold: sex (its code), age in years [from, below), site; empty = all."""
+
+    low: float | None = None
+    high: float | None = None
+    unit: str
+    sex: str | None = None
+    age: Range | None = None
+    site: str | None = None
+    origin: Origin | None = None
+
+
+class Lab(Part):
+    """An analyte with its normal ranges; the most specific range that fits a subject applies."""
+
+    name: Text
+    ranges: tuple[NormalRange, ...] = Field(min_length=1)
+    codings: tuple[Coding, ...] = ()
+
+
+class Capture(Part):
+    """How the study captures: which items tell sex and age for normal ranges, whether soft findings become queries."""
+
+    sex: str | None = Field(default=None, description="FORM.item whose codes the normal ranges use")
+    age: str | None = Field(default=None, description="FORM.item in years")
+    soft_to_query: bool = False
+
+
 class StudyFile(Part):
     """What study.yaml holds: all of a study but its forms and code lists."""
 
@@ -318,6 +405,9 @@ class StudyFile(Part):
     groups: tuple[Group, ...] = ()
     events: tuple[Event, ...] = Field(min_length=1)
     imaging: Imaging | None = None
+    labs: dict[str, Lab] = Field(default_factory=dict)
+    capture: Capture = Field(default_factory=Capture)
+    alias: Aliases = Field(default_factory=dict)
 
 
 class StudyDefinition(StudyFile):

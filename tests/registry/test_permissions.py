@@ -48,6 +48,16 @@ HOLDERS = {
     Permission.EVALUATION_VIEW: {"pi", "statistician", "administrator"},
     Permission.FEATURE_EXTRACT: {"administrator"},
     Permission.JOB_VIEW: EVERYBODY - {"reader"},
+    Permission.RECORD_EXPORT: {"pi", "data_manager"},
+    Permission.RECORD_EXPORT_IDENTIFIED: {"pi"},
+    Permission.QUERY_RAISE: {"pi", "monitor", "data_manager"},
+    Permission.QUERY_ANSWER: {"coordinator", "investigator", "data_manager"},
+    Permission.QUERY_CLOSE: {"monitor", "data_manager"},
+    Permission.SDV_PLAN: {"monitor", "data_manager"},
+    Permission.QUALITY_RUN: {"monitor", "data_manager"},
+    Permission.BUILD_VIEW: CASEBOOK,
+    Permission.BUILD_RELEASE: {"data_manager"},
+    Permission.BUILD_MIGRATE: {"data_manager"},
 }
 
 
