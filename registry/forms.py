@@ -38,6 +38,12 @@ class EnrolSubject(forms.Form):
         required=False,
         help_text=_("Stored encrypted; finds the subject's images and guards against enrolling a person twice."),
     )
+    id_number = forms.CharField(
+        label=_("ID number"),
+        max_length=40,
+        required=False,
+        help_text=_("Identity card or passport. Stored encrypted; shows a person enrolled at two sites."),
+    )
     name = forms.CharField(
         label=_("Name"),
         max_length=100,
@@ -52,7 +58,7 @@ class EnrolSubject(forms.Form):
         self.fields["group"].queryset = study.groups.all()
         self.fields["group"].required = study.groups.exists()
         self.fields["enrolled_on"].initial = timezone.localdate
-        for name in ("hospital_number", "name"):
+        for name in ("hospital_number", "id_number", "name"):
             self.fields[name].widget.attrs["autocomplete"] = "off"
 
 

@@ -52,7 +52,11 @@ class Subject(audit.Audited):
 
 
 class Identity(audit.Audited):
-    """Name and hospital number, encrypted (AES-GCM); the keyed hash finds the person without decrypting."""
+    """Name, hospital number and ID number, encrypted (AES-GCM); keyed hashes find the person without decrypting.
+
+    The hash of the hospital number is the site's, those of name and ID number are the study's: a person enrolled at
+    two sites is seen by them.
+    """
 
     STUDY_PATH, SITE_PATH = "subject__study", "subject__site"
 
@@ -60,6 +64,9 @@ class Identity(audit.Audited):
     name_encrypted = models.BinaryField()
     hospital_number_encrypted = models.BinaryField()
     hospital_number_hash = models.CharField(max_length=64, blank=True, db_index=True)
+    id_number_encrypted = models.BinaryField(null=True)
+    id_number_hash = models.CharField(max_length=64, null=True, db_index=True)
+    name_hash = models.CharField(max_length=64, null=True, db_index=True)
     history = audit.history()
 
     objects = ScopedAudited.as_manager()

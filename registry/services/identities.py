@@ -1,4 +1,4 @@
-"""Names and hospital numbers: encrypted at rest, found by a keyed hash, each view logged.
+"""Names, hospital and ID numbers: encrypted at rest, found by a keyed hash, each view logged.
 
 AES-256-GCM with the first key of IDENTITY_KEYS; older keys still decrypt. The hash is HMAC-SHA256 with
 PSEUDONYM_KEY, so that a stolen table can't be searched by trying hospital numbers.
@@ -29,16 +29,20 @@ class Person:
 
     name: str
     hospital_number: str
+    id_number: str = ""
 
 
-def store(*, subject: Subject, name: str, hospital_number: str, by: User) -> Identity:
-    """Store who a subject is."""
+def store(*, subject: Subject, name: str, hospital_number: str, id_number: str = "", by: User) -> Identity:
+    """Store who a subject is; `id_number` is the national identity number or passport."""
     authorise(by, Permission.SUBJECT_ENROL, subject=subject)
     with audit.change(by=by):
         identity = Identity.objects.filter(subject=subject).first() or Identity(subject=subject)
         identity.name_encrypted = _encrypt(name)
         identity.hospital_number_encrypted = _encrypt(hospital_number)
         identity.hospital_number_hash = hospital_number_hash(subject.site, hospital_number)
+        identity.id_number_encrypted = _encrypt(id_number) if id_number else None
+        identity.id_number_hash = study_hash(subject.study, "id", id_number) or None
+        identity.name_hash = study_hash(subject.study, "name", name) or None
         identity.save()
     return identity
 
@@ -51,7 +55,26 @@ def view(*, subject: Subject, by: User) -> Person | None:
         return None
     with audit.change(by=by):
         audit.event(kind="identity.view", subject=subject)
-    return Person(_decrypt(identity.name_encrypted), _decrypt(identity.hospital_number_encrypted))
+    return _person(identity)
+
+
+def complete_hashes(*, study: Study, by: User) -> int:
+    """Give identities stored before names were hashed the hash of their name; how many were without."""
+    authorise(by, Permission.QUALITY_RUN, study=study)
+    without = Identity.objects.filter(subject__study=study, name_hash=None).select_related("subject__study")
+    completed = 0
+    with audit.change(by=by):
+        for identity in without:
+            identity.name_hash = study_hash(study, "name", _person(identity).name) or None
+            if identity.name_hash:
+                identity.save()
+                completed += 1
+    return completed
+
+
+def _person(identity: Identity) -> Person:
+    id_number = _decrypt(identity.id_number_encrypted) if identity.id_number_encrypted else ""
+    return Person(_decrypt(identity.name_encrypted), _decrypt(identity.hospital_number_encrypted), id_number)
 
 
 def match(*, study: Study, site: Site, hospital_number: str, by: User) -> Subject | None:
@@ -67,13 +90,27 @@ def find(*, site: Site, hospital_number: str) -> Subject | None:
     return Subject.objects.filter(identity__hospital_number_hash=digest, site=site).first()
 
 
+def find_id_number(*, site: Site, id_number: str) -> Subject | None:
+    """The subject of the site with this ID number; who is at another site is told to data managers, not here."""
+    digest = study_hash(site.study, "id", id_number)
+    return Subject.objects.filter(identity__id_number_hash=digest, site=site).first() if digest else None
+
+
 def hospital_number_hash(site: Site, hospital_number: str) -> str:
     """HMAC-SHA256 of study, site and the number as people mean it (full-width, spaces and case don't matter)."""
-    meant = "".join(unicodedata.normalize("NFKC", hospital_number).split()).upper()
+    return _keyed(f"{site.study.code}|{site.code}", hospital_number)
+
+
+def study_hash(study: Study, kind: str, text: str) -> str:
+    """The same for names and ID numbers, over all sites of the study; `kind` keeps the two apart."""
+    return _keyed(f"{study.code}|*{kind}", text)
+
+
+def _keyed(scope: str, text: str) -> str:
+    meant = "".join(unicodedata.normalize("NFKC", text).split()).upper()
     if not meant:
         return ""
-    message = f"{site.study.code}|{site.code}|{meant}".encode()
-    return hmac.new(settings.PSEUDONYM_KEY.encode(), message, hashlib.sha256).hexdigest()
+    return hmac.new(settings.PSEUDONYM_KEY.encode(), f"{scope}|{meant}".encode(), hashlib.sha256).hexdigest()
 
 
 def _keys() -> dict[bytes, bytes]:

@@ -25,6 +25,7 @@ def enrol(
     enrolled_on: dt.date,
     name: str = "",
     hospital_number: str = "",
+    id_number: str = "",
     by: User,
 ) -> Subject:
     """Enrol the next subject of the site; the number is automatic. The identity, if given, is stored encrypted.
@@ -44,6 +45,11 @@ def enrol(
             raise EnrolmentRefused(
                 _("This hospital number is already in the study, as subject %(number)s.") % {"number": known.number}
             )
+        known = identities.find_id_number(site=site, id_number=id_number)
+        if known:
+            raise EnrolmentRefused(
+                _("This ID number is already at this site, as subject %(number)s.") % {"number": known.number}
+            )
         sequence = (site.subjects.aggregate(last=Max("sequence"))["last"] or 0) + 1
         subject = Subject(
             study=site.study,
@@ -54,8 +60,8 @@ def enrol(
             enrolled_on=enrolled_on,
         )
         subject.save()
-        if name or hospital_number:
-            identities.store(subject=subject, name=name, hospital_number=hospital_number, by=by)
+        if name or hospital_number or id_number:
+            identities.store(subject=subject, name=name, hospital_number=hospital_number, id_number=id_number, by=by)
     return subject
 
 

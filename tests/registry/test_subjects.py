@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.utils import timezone
 
 from registry.models import AuditEvent, Identity, Subject
@@ -23,6 +24,26 @@ def test_the_same_hospital_number_is_not_enrolled_twice(site, coordinator):
     with pytest.raises(subjects.EnrolmentRefused, match="01-0001"):
         enrol(site, by=coordinator, hospital_number=" h-１００１ ")
     assert Subject.objects.count() == 1
+
+
+def test_the_same_id_number_is_not_enrolled_twice_at_a_site(site, coordinator):
+    enrol(site, by=coordinator, id_number="11010519491231002X")
+    with pytest.raises(subjects.EnrolmentRefused, match="01-0001"):
+        enrol(site, by=coordinator, id_number="11010519491231002ｘ")
+
+
+def test_a_coordinator_is_not_told_who_is_enrolled_elsewhere(site, other_site, cast):
+    enrol(other_site, by=cast["stranger"], id_number="11010519491231002X")
+    assert enrol(site, by=cast["coordinator"], id_number="11010519491231002X").number == "01-0001"
+
+
+def test_identities_of_before_get_the_hash_of_their_name(study, site, cast, coordinator):
+    enrol(site, by=coordinator, name="韩梅梅")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE registry_identity SET name_hash = NULL")
+    assert identities.complete_hashes(study=study, by=cast["data_manager"]) == 1
+    assert Identity.objects.get().name_hash == identities.study_hash(study, "name", "韩 梅梅")
+    assert identities.complete_hashes(study=study, by=cast["data_manager"]) == 0
 
 
 def test_a_date_in_the_future_is_refused(site, coordinator):
