@@ -76,6 +76,8 @@ def _missing(raw: dict[str, Any]) -> dict[str, str]:
 
 def refuse_unprintable(text: str) -> None:
     """Raise BadValue for a control character, which no database text and no export can hold."""
+    if text.isprintable():
+        return
     for character in text:
         if (unicodedata.category(character) == "Cc" and character not in "\t\n\r") or "\ud800" <= character <= "\udfff":
             code = f"U+{ord(character):04X}"
@@ -84,6 +86,8 @@ def refuse_unprintable(text: str) -> None:
 
 def _narrow(text: str) -> str:
     """Full-width digits, letters and punctuation as ASCII, outer spaces off; superscripts are left alone."""
+    if text.isascii():
+        return text.strip()
     text = "".join(chr(ord(c) - 0xFEE0) if "！" <= c <= "～" else c for c in text)
     return text.replace("\u3000", " ").replace("。", ".").replace("−", "-").replace("–", "-").strip()
 

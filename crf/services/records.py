@@ -13,7 +13,7 @@ from crf.definitions.model import Form, StudyDefinition
 from crf.definitions.values import MAX_TEXT, BadValue, refuse_unprintable
 from crf.models import Record, definition_of_build
 from crf.selectors import Entry, context_for, current_build, in_calendar_order, read_entry, subject_records
-from crf.services import calendar
+from crf.services import calendar, record_rules
 from registry import audit
 from registry.models import Study, Subject, User, Visit
 from registry.permissions import Permission, authorise
@@ -87,12 +87,12 @@ def save(
         _refuse_place(definition, visit, form, repeat)
         _refuse_words(definition.form(form), comments or {}, reason, language)
         entry = _read(subject, visit, form, data, record, definition, records, language)
-        values = _kept(entry)
+        values = record_rules.kept(entry.state)
         _refuse_incomplete(entry, complete, language)
         merged = {**(record.comments if record else {}), **(comments or {})}
         merged = {item: text for item, text in merged.items() if text}
         is_same = record is not None and (record.data, record.comments) == (values, merged)
-        status = _status(record, entry.state, is_same=is_same, complete=complete)
+        status = record_rules.next_status(record, entry.state, is_same=is_same, complete=complete)
         if record and is_same and record.status == status:
             return SaveResult(record, entry.state, changed=False)
         _ask_reason(record, values, merged, reason)
@@ -167,7 +167,7 @@ def unlock(*, record: Record, reason: str, by: User) -> Record:
         if record.status != Record.Status.LOCKED:
             raise RecordRefused([("", _("This record is not locked."))])
         before = record.history.exclude(status=Record.Status.LOCKED).latest("revision")
-        record.status = Record.Status.COMPLETE if _is_past_entry(before) else Record.Status.IN_PROGRESS
+        record.status = Record.Status.COMPLETE if record_rules.is_past_entry(before) else Record.Status.IN_PROGRESS
         record.save()
         audit.event(kind="record.unlock", subject=record.subject, details={"record": record.pk})
     return record
@@ -239,29 +239,6 @@ def _read(
     return entry
 
 
-def _kept(entry: Entry) -> dict[str, Any]:
-    """The values to store: entered and derived ones of visible items; empty ones left out."""
-    visible = entry.state.visible
-    return {name: value for name, value in entry.state.values.items() if value is not None and name in visible}
-
-
-def _status(record: Record | None, state: FormState, *, is_same: bool, complete: bool) -> str:
-    """A change after completion, verification or signature voids the later states and says so in the trail.
-
-    A complete record that gets a gap or a hard finding is in progress again.
-    """
-    was_complete = record is not None and _is_past_entry(record)
-    if record and is_same and (was_complete or not complete):
-        return record.status
-    if (complete or was_complete) and not any(finding.blocks_completion for finding in state.findings):
-        return Record.Status.COMPLETE
-    return Record.Status.IN_PROGRESS
-
-
-def _is_past_entry(record: Record) -> bool:
-    return record.status in (Record.Status.COMPLETE, Record.Status.VERIFIED, Record.Status.SIGNED)
-
-
 def _refuse_incomplete(entry: Entry, complete: bool, language: str) -> None:
     if not complete:
         return
@@ -272,22 +249,11 @@ def _refuse_incomplete(entry: Entry, complete: bool, language: str) -> None:
 
 
 def _ask_reason(record: Record | None, values: dict[str, Any], comments: dict[str, str], reason: str) -> None:
-    """A reason is due when something recorded changes or goes; filling what was empty is no change."""
     if record is None or reason.strip():
         return
-    entered = {name: value for name, value in record.data.items() if _is_entered(record, name)}
-    recorded = ((entered, values), (record.comments, comments))
-    changed = [name for old, new in recorded for name, value in old.items() if new.get(name) != value]
-    if _is_past_entry(record) and not changed:
-        kept = ((record.data, values), (record.comments, comments))
-        changed = [name for old, new in kept for name in new if name not in old]
+    changed = record_rules.changed_without_reason(record, record.study_definition.form(record.form), values, comments)
     if changed:
         raise ReasonNeeded([(name, _("Give a reason for changing this value.")) for name in changed])
-
-
-def _is_entered(record: Record, name: str) -> bool:
-    item = record.study_definition.form(record.form).items.get(name)
-    return item is None or item.is_entered
 
 
 def _refresh_dependants(subject: Subject, changed: Record, records: list[Record], by: User) -> None:
@@ -302,12 +268,10 @@ def _refresh_dependants(subject: Subject, changed: Record, records: list[Record]
         others = [one for one in records if one.pk != record.pk]
         form = record.study_definition.form(record.form)
         state = evaluate(form, record.data, context_for(subject, others, visit=record.visit))
-        derived = {name for name, item in form.items.items() if item.type == "derived"}
-        kept = {name: value for name, value in record.data.items() if name not in derived}
-        values = kept | {name: state.values[name] for name in derived if state.values.get(name) is not None}
+        values = record_rules.derived_again(form, record.data, state)
         if values != record.data:
             with audit.change(by=by, reason=_("derived from %(form)s") % {"form": changed.form}, source="derived"):
                 record.data = values
-                record.status = Record.Status.COMPLETE if _is_past_entry(record) else record.status
+                record.status = Record.Status.COMPLETE if record_rules.is_past_entry(record) else record.status
                 record.save()
             _refresh_dependants(subject, record, records, by)

@@ -1,0 +1,65 @@
+"""What a save decides, as functions of the record and the form's state: the same for one record and for a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crf.definitions.check import FormState
+from crf.definitions.model import Form
+from crf.models import Record
+
+PAST_ENTRY = frozenset({Record.Status.COMPLETE, Record.Status.VERIFIED, Record.Status.SIGNED})
+
+
+def kept(state: FormState) -> dict[str, Any]:
+    """The values to store: entered and derived ones of visible items; empty ones left out."""
+    visible = state.visible
+    return {name: value for name, value in state.values.items() if value is not None and name in visible}
+
+
+def is_past_entry(record: Record) -> bool:
+    return record.status in PAST_ENTRY
+
+
+def next_status(record: Record | None, state: FormState, *, is_same: bool, complete: bool) -> str:
+    """A change after completion, verification or signature voids the later states and says so in the trail.
+
+    A complete record that gets a gap or a hard finding is in progress again.
+    """
+    was_complete = record is not None and is_past_entry(record)
+    if record and is_same and (was_complete or not complete):
+        return record.status
+    if (complete or was_complete) and not any(finding.blocks_completion for finding in state.findings):
+        return Record.Status.COMPLETE
+    return Record.Status.IN_PROGRESS
+
+
+def changed_without_reason(
+    record: Record | None, form: Form, values: Mapping[str, Any], comments: Mapping[str, str]
+) -> list[str]:
+    """The items for which a reason is due: something recorded changes or goes, or a complete record gets more.
+
+    Filling what was empty is no change.
+    """
+    if record is None:
+        return []
+    entered = {name: value for name, value in record.data.items() if _is_entered(form, name)}
+    recorded = ((entered, values), (record.comments, comments))
+    changed = [name for old, new in recorded for name, value in old.items() if new.get(name) != value]
+    if is_past_entry(record) and not changed:
+        after = ((record.data, values), (record.comments, comments))
+        changed = [name for old, new in after for name in new if name not in old]
+    return changed
+
+
+def _is_entered(form: Form, name: str) -> bool:
+    item = form.items.get(name)
+    return item is None or item.is_entered
+
+
+def derived_again(form: Form, data: Mapping[str, Any], state: FormState) -> dict[str, Any]:
+    """`data` with its derived values as `state` has them now, and everything entered as it was."""
+    derived = {name for name, item in form.items.items() if item.type == "derived"}
+    entered = {name: value for name, value in data.items() if name not in derived}
+    return entered | {name: state.values[name] for name in derived if state.values.get(name) is not None}
