@@ -1,16 +1,24 @@
 """The tables of forms and answers."""
 
+from crf.models.attachments import Attachment
 from crf.models.builds import StudyBuild, definition_of_build
+from crf.models.drafts import CalendarFeed, Draft, Presence
 from crf.models.queries import Query, QueryMessage, QueryView, public_id
 from crf.models.records import Record
 from crf.models.sdv import SdvPlan, SourceVerification
+from crf.models.second_entry import SecondEntry
 
 __all__ = [
+    "Attachment",
+    "CalendarFeed",
+    "Draft",
+    "Presence",
     "Query",
     "QueryMessage",
     "QueryView",
     "Record",
     "SdvPlan",
+    "SecondEntry",
     "SourceVerification",
     "StudyBuild",
     "definition_of_build",

@@ -11,9 +11,11 @@ from typing import Any
 from django.db.models import Count, QuerySet
 from django.utils import timezone
 
+from crf.definitions.answers import read_answers
 from crf.definitions.check import FormState, evaluate
 from crf.definitions.model import Form, StudyDefinition
-from crf.definitions.values import BadValue, parse_value
+from crf.definitions.rows import last_number
+from crf.definitions.values import BadValue
 from crf.models import Record, StudyBuild
 from registry.models import Study, Subject, Visit
 
@@ -99,26 +101,25 @@ def read_entry(
     definition: StudyDefinition | None = None,
     records: list[Record] | None = None,
 ) -> Entry:
-    """Understand `typed` on top of what `record` holds: parse, derive, check. Items not in `typed` stay.
+    """Understand `typed` on top of what `record` holds: parse, derive, check (see `definitions.answers`).
 
     Raises KeyError for an item the form doesn't have.
     """
     study = definition or (record.study_definition if record else definition_of(subject.study))
     the_form = study.form(form)
-    values = dict(record.data) if record else {}
-    unread: dict[str, BadValue] = {}
-    for name, raw in typed.items():
-        item = the_form.items[name]
-        if not item.is_entered:
-            continue
-        try:
-            values[name] = parse_value(item, study.codelist(item), raw)
-        except BadValue as bad:
-            unread[name] = bad
+    stored = record.data if record else {}
+    values, unread = read_answers(the_form, study, typed, stored, last_row=lambda group: last_row_of(record, group))
     records = subject_records(subject) if records is None else records
     others = [one for one in records if record is None or one.pk != record.pk]
     state = evaluate(the_form, values, context_for(subject, others, visit=visit))
     return Entry(the_form, values, state, unread)
+
+
+def last_row_of(record: Record | None, group: str) -> int:
+    """The highest number that the group's rows ever had in the record: a removed row's number is not given again."""
+    if record is None or record.pk is None:
+        return 0
+    return last_number(record.history.values_list("data", flat=True).iterator(), group)
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ def _existing(records: list[Record], visit: Visit, form: str, repeat: int) -> Re
 
 def _refuse_words(form: Form, comments: Mapping[str, str], reason: str, language: str) -> None:
     """Comments belong to items of the form; they and the reason can be stored, read and exported."""
-    problems = [(item, _("The form has no such item.")) for item in comments if item not in form.items]
+    problems = [(item, _("The form has no such item.")) for item in comments if not form.has(item)]
     for item, text in [*comments.items(), ("", reason)]:
         try:
             refuse_unprintable(text)
@@ -228,7 +228,7 @@ def _read(
     records: list[Record],
     language: str,
 ) -> Entry:
-    unknown = [name for name in data if name not in definition.form(form).items]
+    unknown = [name for name in data if not definition.form(form).has(name)]
     if unknown:
         raise RecordRefused([(name, _("The form has no such item.")) for name in unknown])
     entry = read_entry(
