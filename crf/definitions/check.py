@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .expressions import ExpressionFailed, compile_expression, is_given
-from .model import Check, Form, Item, Severity, Text
+from .expressions import Expression, ExpressionFailed, RowList, compile_expression, is_given
+from .model import NUMERIC, Check, Form, Item, Rows, Severity, Text
 from .rehearse import as_stored
-from .values import plain_number
+from .rows import ROW, is_rows
+from .values import TYPED, plain_number
 
 Values = Mapping[str, Any]
 
@@ -22,7 +23,10 @@ HIDDEN = Text(
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to look at. `check` is range, soft_range, required, hidden, derive, rule, or a check's id."""
+    """Something to look at. `check` is range, soft_range, required, hidden, derive, rule, rows, or a check's id.
+
+    `item` and `items` are addresses: `dose`, or `meds[3].dose` inside a repeating group.
+    """
 
     item: str
     check: str
@@ -54,7 +58,10 @@ def known(context: Context, name: str) -> Any:
 
 @dataclass(frozen=True)
 class FormState:
-    """`values` are those given, hidden ones included (nothing is cleared in silence), with derived ones renewed."""
+    """`values` are those given, hidden ones included (nothing is cleared in silence), with derived ones renewed.
+
+    `visible` holds addresses: items, groups, and `meds[3].dose` for what is shown in a row.
+    """
 
     values: dict[str, Any]
     visible: frozenset[str]
@@ -62,8 +69,23 @@ class FormState:
 
     @property
     def effective(self) -> dict[str, Any]:
-        """The values that count: without those of hidden items."""
-        return {name: value for name, value in self.values.items() if name in self.visible}
+        """The values that count: without those of hidden items, in rows too."""
+        return {name: self._counting(name, value) for name, value in self.values.items() if name in self.visible}
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """What a record keeps: the values that count, without empty ones, and how converted ones were typed."""
+        kept = {name: value for name, value in self.effective.items() if value is not None and value != []}
+        typed = {place: given for place, given in self.values.get(TYPED, {}).items() if place in self.visible}
+        return kept | {TYPED: typed} if typed else kept
+
+    def _counting(self, name: str, value: Any) -> Any:
+        if not is_rows(value):
+            return value
+        return [
+            {item: inner for item, inner in row.items() if item == ROW or f"{name}[{row[ROW]}].{item}" in self.visible}
+            for row in value
+        ]
 
 
 def evaluate(form: Form, values: Values, context: Context | None = None) -> FormState:
@@ -71,101 +93,254 @@ def evaluate(form: Form, values: Values, context: Context | None = None) -> Form
 
     What is unknown decides nothing: an item whose condition is unknown stays hidden, a rule that needs an unknown
     value finds nothing. Hidden items count as empty in expressions. Decimals are derived from unrounded inputs.
+    The rows of a group are each evaluated with their own answers in front of the form's.
     """
-    return _Evaluation(form, values, context or {}).run()
+    return _Evaluation(_plan_of(form), values, context or {}).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One item with its expressions compiled; of a group, also the steps of its rows."""
+
+    item: Item
+    name: str
+    conditions: tuple[Expression, ...]
+    derive: Expression | None
+    required: Expression | bool
+    is_number: bool
+    is_limited: bool
+    rows: Rows | None = None
+    columns: tuple[_Step, ...] = ()
+    column_order: tuple[_Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    check: Check
+    require: Expression
+    group: str  # whose rows are checked one by one; empty: the form
+    columns: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """All that evaluating a form needs and no answer changes."""
+
+    steps: tuple[_Step, ...]  # in the order of their dependencies
+    items: tuple[_Step, ...]  # in the order of the page
+    names: frozenset[str]
+    derived: frozenset[str]
+    rules: tuple[_Rule, ...]
+
+
+def _plan_of(form: Form) -> _Plan:
+    """Made once for each form; kept beside its cached properties."""
+    plan: _Plan | None = form.__dict__.get("_plan")
+    if plan is None:
+        steps = {name: _step(form, item) for name, item in form.items.items()}
+        plan = form.__dict__["_plan"] = _Plan(
+            steps=tuple(steps[name] for name in form.order),
+            items=tuple(steps.values()),
+            names=frozenset(steps),
+            derived=frozenset(name for name, item in form.items.items() if not item.is_entered),
+            rules=tuple(_rule(form, check) for check in form.checks),
+        )
+    return plan
+
+
+def _step(form: Form, item: Item) -> _Step:
+    columns: dict[str, _Step] = {}
+    rows = None
+    order: tuple[_Step, ...] = ()
+    if item.type == "group":
+        section = form.groups[item.name]
+        rows, columns = section.rows, {one.name: _step(form, one) for one in section.items}
+        order = tuple(columns[one.name] for one in form.row_order(item.name))
+    return _Step(
+        item=item,
+        name=item.name,
+        conditions=tuple(compile_expression(text) for text in form.conditions[item.name]),
+        derive=compile_expression(item.derive) if item.derive else None,
+        required=compile_expression(item.required) if isinstance(item.required, str) else item.required,
+        is_number=item.value_kind in NUMERIC,
+        is_limited=item.value_kind in NUMERIC and (item.range is not None or item.soft_range is not None),
+        rows=rows,
+        columns=tuple(columns.values()),
+        column_order=order,
+    )
+
+
+def _rule(form: Form, check: Check) -> _Rule:
+    group = rule_group(form, check)
+    columns = frozenset(name for name in check.items if form.group_of.get(name) == group)
+    return _Rule(check, compile_expression(check.require), group, columns)
+
+
+def rule_group(form: Form, check: Check) -> str:
+    """The group whose rows a check looks at one by one; empty where it looks at the form."""
+    return next((form.group_of[name] for name in check.items if name in form.group_of), "")
+
+
+class _Scope:
+    """Where the answers of expressions come from: the form, or one row of a group in front of it."""
+
+    __slots__ = ("counting", "lookup", "prefix", "values")
+
+    def __init__(self, prefix: str, values: dict[str, Any], find: Callable[[_Scope, str], Any]) -> None:
+        self.prefix = prefix
+        self.values = values
+        self.counting: dict[str, Any] = {}  # what expressions see
+        self.lookup: Callable[[str], Any] = lambda name: find(self, name)
 
 
 class _Evaluation:
-    def __init__(self, form: Form, values: Values, context: Context) -> None:
-        self.form = form
+    def __init__(self, plan: _Plan, values: Values, context: Context) -> None:
+        self.plan = plan
         self.context = context
-        self.values = {
-            name: value for name, value in values.items() if name not in form.items or form.items[name].is_entered
-        }
-        self.counting: dict[str, Any] = {}  # what expressions see of this form
+        given = {name: value for name, value in values.items() if name not in plan.derived}
+        self.form = _Scope("", given, self.of_form)
+        self.rows: dict[str, list[_Scope]] = {}
         self.visible: set[str] = set()
         self.findings: dict[str, list[Finding]] = {}
 
     def run(self) -> FormState:
-        for name in self.form.order:
-            item = self.form.items[name]
-            if self.shown(name):
-                self.visible.add(name)
-                self.settle(item)
-            elif is_given(self.values.get(name)):
-                self.find(name, "hidden", "soft", HIDDEN)
+        self.settle_all(self.plan.steps, self.form)
         # Required may read any item, so it waits until all are settled.
-        for name in self.form.items:
-            if name in self.visible:
-                self.check_item(self.form.items[name])
-        for check in self.form.checks:
-            self.check_rule(check)
-        ordered = [finding for name in (*self.form.items, "") for finding in self.findings.get(name, [])]
-        return FormState(self.values, frozenset(self.visible), ordered)
+        self.check_all(self.plan.items, self.form)
+        for rule in self.plan.rules:
+            for scope in self.rows.get(rule.group, []) if rule.group else [self.form]:
+                self.check_rule(rule, scope)
+        return FormState(self.form.values, frozenset(self.visible), self.in_order() if self.findings else [])
 
-    def lookup(self, name: str) -> Any:
-        if name in self.form.items:
-            return self.counting.get(name)
+    def of_form(self, scope: _Scope, name: str) -> Any:
+        if name in self.plan.names:
+            return scope.counting.get(name)
         return known(self.context, name)
 
-    def result(self, text: str, name: str) -> Any:
+    def of_row(self, columns: frozenset[str]) -> Callable[[_Scope, str], Any]:
+        def find(scope: _Scope, name: str) -> Any:
+            return scope.counting.get(name) if name in columns else self.of_form(self.form, name)
+
+        return find
+
+    def result(self, expression: Expression, scope: _Scope, name: str) -> Any:
         """An expression's value; a rule that cannot be worked out is itself a finding, never a crash."""
         try:
-            return compile_expression(text).evaluate(self.lookup)
+            return expression.evaluate(scope.lookup)
         except ExpressionFailed as failure:
             message = Text(zh=f"规则无法计算({failure}),请告知数据管理员", en=f"{failure}; tell the data manager")
-            self.find(name, "rule", "soft", message)
+            self.find(scope, name, "rule", "soft", message)
             return None
 
-    def shown(self, name: str) -> bool:
-        return all(self.result(text, name) is True for text in self.form.conditions[name])
+    def settle_all(self, steps: tuple[_Step, ...], scope: _Scope) -> None:
+        for step in steps:
+            name = step.name
+            if step.conditions and not self.shown(step, scope):
+                if is_given(scope.values.get(name)):
+                    self.find(scope, name, "hidden", "soft", HIDDEN)
+                continue
+            self.visible.add(scope.prefix + name if scope.prefix else name)
+            if step.rows is not None:
+                self.settle_rows(step)
+            elif step.derive is None:
+                scope.counting[name] = scope.values.get(name)
+            else:
+                self.derive(step, step.derive, scope)
 
-    def settle(self, item: Item) -> None:
-        if not item.derive:
-            self.counting[item.name] = self.values.get(item.name)
-            return
-        value = self.result(item.derive, item.name)
+    def shown(self, step: _Step, scope: _Scope) -> bool:
+        return all(self.result(condition, scope, step.name) is True for condition in step.conditions)
+
+    def settle_rows(self, step: _Step) -> None:
+        """Each row by itself; expressions outside see the rows as a list of what counts in them."""
+        given = self.form.values.get(step.name)
+        names = frozenset(column.name for column in step.columns)
+        derived = {column.name for column in step.columns if not column.item.is_entered}
+        scopes = self.rows[step.name] = []
+        for row in given if is_rows(given) else []:
+            entered = {name: value for name, value in row.items() if name not in derived}
+            scope = _Scope(f"{step.name}[{row[ROW]}].", entered, self.of_row(names))
+            self.settle_all(step.column_order, scope)
+            scopes.append(scope)
+        if scopes:
+            self.form.values[step.name] = [scope.values for scope in scopes]
+        self.form.counting[step.name] = RowList({ROW: scope.values[ROW], **scope.counting} for scope in scopes)
+
+    def derive(self, step: _Step, derive: Expression, scope: _Scope) -> None:
+        value = self.result(derive, scope, step.name)
         if value is None:
             return
         try:
-            self.values[item.name] = as_stored(item, value)
+            stored = as_stored(step.item, value)
         except ValueError as error:
-            self.find(
-                item.name, "derive", "soft", Text(zh=f"派生结果类型不符({value})", en=f"cannot be derived: {error}")
-            )
-        else:
-            # Later expressions calculate with the unrounded number; a choice with its code.
-            self.counting[item.name] = (
-                value if isinstance(value, float) and _is_number(item) else self.values[item.name]
-            )
+            message = Text(zh=f"派生结果类型不符({value})", en=f"cannot be derived: {error}")
+            self.find(scope, step.name, "derive", "soft", message)
+            return
+        scope.values[step.name] = stored
+        # Later expressions calculate with the unrounded number; a choice with its code.
+        scope.counting[step.name] = value if isinstance(value, float) and step.is_number else stored
 
-    def check_item(self, item: Item) -> None:
-        value = self.values.get(item.name)
-        if value in (None, "", []):
-            if item.is_entered and self.required(item):
-                self.find(item.name, "required", "soft", REQUIRED)
-        elif _is_number(item) and isinstance(value, int | float):
+    def check_all(self, steps: tuple[_Step, ...], scope: _Scope) -> None:
+        for step in steps:
+            if (scope.prefix + step.name if scope.prefix else step.name) not in self.visible:
+                continue
+            if step.rows is not None:
+                self.check_rows(step, step.rows)
+            else:
+                self.check_item(step, scope)
+
+    def check_rows(self, step: _Step, rows: Rows) -> None:
+        scopes = self.rows[step.name]
+        if len(scopes) < rows.min:
+            message = Text(zh=f"至少填写 {rows.min} 行", en=f"Required: fill in at least {rows.min} rows")
+            self.find(self.form, step.name, "required", "soft", message)
+        if len(scopes) > rows.max:
+            message = Text(
+                zh=f"最多 {rows.max} 行,现有 {len(scopes)} 行", en=f"At most {rows.max} rows, not {len(scopes)}"
+            )
+            self.find(self.form, step.name, "rows", "hard", message)
+        for scope in scopes:
+            self.check_all(step.columns, scope)
+
+    def check_item(self, step: _Step, scope: _Scope) -> None:
+        item, value = step.item, scope.values.get(step.name)
+        if value is None or value == "" or value == []:
+            if step.required is not False and item.is_entered and self.required(step, scope):
+                self.find(scope, item.name, "required", "soft", REQUIRED)
+        elif step.is_limited and isinstance(value, int | float):
             if not _within(item.range, value):
-                self.find(item.name, "range", "hard", range_message(item, item.range, value, hard=True))
+                self.find(scope, item.name, "range", "hard", range_message(item, item.range, value, hard=True))
             elif not _within(item.soft_range, value):
-                self.find(item.name, "soft_range", "soft", range_message(item, item.soft_range, value, hard=False))
+                message = range_message(item, item.soft_range, value, hard=False)
+                self.find(scope, item.name, "soft_range", "soft", message)
 
-    def required(self, item: Item) -> bool:
-        if isinstance(item.required, bool):
-            return item.required
-        return self.result(item.required, item.name) is True
+    def required(self, step: _Step, scope: _Scope) -> bool:
+        if isinstance(step.required, bool):
+            return step.required
+        return self.result(step.required, scope, step.name) is True
 
-    def check_rule(self, check: Check) -> None:
-        if self.result(check.require, check.items[0]) is False:
-            self.find(check.items[0], check.id, check.severity, check.message, check.items)
+    def check_rule(self, rule: _Rule, scope: _Scope) -> None:
+        check = rule.check
+        if self.result(rule.require, scope, check.items[0]) is False:
+            places = tuple(scope.prefix + name if name in rule.columns else name for name in check.items)
+            self.find(scope, check.items[0], check.id, check.severity, check.message, places)
 
-    def find(self, item: str, check: str, severity: Severity, message: Text, items: tuple[str, ...] = ()) -> None:
-        key = item if item in self.form.items else ""
-        self.findings.setdefault(key, []).append(Finding(item, check, severity, message, items or (item,)))
+    def find(
+        self, scope: _Scope, name: str, check: str, severity: Severity, message: Text, items: tuple[str, ...] = ()
+    ) -> None:
+        place = scope.prefix + name
+        self.findings.setdefault(place, []).append(Finding(place, check, severity, message, items or (place,)))
 
+    def in_order(self) -> list[Finding]:
+        """As the page runs: item after item, a group's rows after the group."""
+        places = dict.fromkeys(self.places())
+        rest = [place for place in self.findings if place not in places]
+        return [finding for place in (*places, *rest) for finding in self.findings.get(place, [])]
 
-def _is_number(item: Item) -> bool:
-    return item.value_kind in ("integer", "decimal")
+    def places(self) -> Iterator[str]:
+        for step in self.plan.items:
+            yield step.name
+            for scope in self.rows.get(step.name, []):
+                yield from (scope.prefix + column.name for column in step.columns)
 
 
 def _within(limits: tuple[float | None, float | None] | None, value: float) -> bool:

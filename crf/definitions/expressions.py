@@ -22,6 +22,9 @@ from .functions import ARITY, FUNCTIONS
 MAX_LENGTH = 2000  # an expression of 20,000 additions overflows the parser's stack and kills the process
 MAX_DEPTH = 40
 METHODS = frozenset({"startsWith", "endsWith", "contains", "matches"})
+# CEL's macros over a list: its rows, or the codes of a multiple choice. `meds.exists(r, r.dose > 5)`.
+MACROS = frozenset({"map", "filter", "all", "exists", "exists_one"})
+ROWS = "[]."  # between a group and an item of its rows in Expression.fields and in a literal's name: meds[].dose
 KEYWORDS = frozenset({"true", "false", "in"})
 # Segments in a name, by its first: forms.DM.sex, events.D180.LABP.platelets, subject.enrolled_on.
 ROOTS = {"forms": 3, "events": 4, "subject": 2, "visit": 2, "today": 1}
@@ -64,9 +67,14 @@ class Literal:
     text: str
 
 
+class RowList(list[dict[str, Any]]):
+    """The rows of a group of this form: known also when there are none."""
+
+
 @dataclass
 class _Translation:
     names: list[str] = field(default_factory=list)
+    fields: list[str] = field(default_factory=list)
     functions: set[str] = field(default_factory=set)
     literals: list[Literal] = field(default_factory=list)
     flags: dict[str, tuple[Callable[[Any], bool], str]] = field(default_factory=dict)
@@ -80,10 +88,14 @@ class _Translation:
 
 @dataclass(frozen=True)
 class Expression:
-    """A compiled expression: the dotted `names` it reads and the strings it compares them with."""
+    """A compiled expression: the dotted `names` it reads and the strings it compares them with.
+
+    `fields` are the items it reads from the rows of a group: `meds[].dose`.
+    """
 
     source: str
     names: tuple[str, ...]
+    fields: tuple[str, ...]
     functions: tuple[str, ...]
     literals: tuple[Literal, ...]
     flags: tuple[tuple[str, Callable[[Any], bool], str], ...]
@@ -106,7 +118,9 @@ class Expression:
     def _run(self, variables: dict[str, Any], complete: bool) -> Any:
         try:
             result = self.program.execute(variables)
-        except (RuntimeError, TypeError, KeyError, ArithmeticError, ValueError) as error:
+        except LookupError:  # a row without that answer
+            return None
+        except (RuntimeError, TypeError, ArithmeticError, ValueError) as error:
             if complete and not any(mark in str(error) for mark in ("NoValue", NO_VALUE)):
                 raise ExpressionFailed(f"{self.source}: {str(error).splitlines()[0]}") from error
             return None
@@ -115,16 +129,32 @@ class Expression:
 
 def is_given(value: Any) -> bool:
     """True for an answer; not for an empty one, nor for 'not done', 'unknown' or 'not applicable'."""
-    return value not in (None, "", [], ()) and not isinstance(value, dict)
+    if isinstance(value, dict):
+        return "missing" not in value
+    return value is not None and value != "" and value != [] and value != ()
 
 
 def is_known(value: Any) -> bool:
     """True when an expression can calculate with the value: given, and not a partial date."""
-    return is_given(value) and not (isinstance(value, str) and PARTIAL_DATE.match(value))
+    if isinstance(value, str):
+        return value != "" and not (len(value) > 2 and value[-3:] == "-UK" and PARTIAL_DATE.match(value))
+    return is_given(value) or isinstance(value, RowList)
 
 
 def _as_cel(value: Any) -> Any:
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, dict):  # a file by its name, an image series by its id
+        return str(value.get("series") or value.get("name") or "")
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [_row_as_cel(row) for row in value]
+    return value
+
+
+def _row_as_cel(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a row; `given__x` says that x is answered, also with a partial date."""
+    known = {name: _as_cel(value) for name, value in row.items() if is_known(value)}
+    return known | {f"given__{name}": True for name, value in row.items() if is_given(value)}
 
 
 @functools.lru_cache(maxsize=16384)
@@ -142,7 +172,8 @@ def compile_expression(source: str) -> Expression:
         raise BadExpression(f"表达式语法错误:{reason}", f"syntax error: {reason}") from error
     names, literals = tuple(dict.fromkeys(found.names)), tuple(dict.fromkeys(found.literals))
     flags = tuple((variable, test, name) for variable, (test, name) in found.flags.items())
-    return Expression(source, names, tuple(sorted(found.functions)), literals, flags, program)
+    fields = tuple(dict.fromkeys(found.fields))
+    return Expression(source, names, fields, tuple(sorted(found.functions)), literals, flags, program)
 
 
 def evaluate_expression(source: str, values: Mapping[str, Any]) -> Any:
@@ -177,6 +208,9 @@ class _Translator:
         self.found = found
         self.at = 0
         self.depth = 0
+        self.receiver = ""  # the list that a macro after this point runs over
+        self.bound: dict[str, str] = {}  # variables of macros around this point, each with its list
+        self.row_reads: list[str] = []  # items of rows read so far, as CEL asks whether a row has them
 
     def whole(self) -> str:
         text = self.until(())
@@ -234,14 +268,36 @@ class _Translator:
 
     def method(self) -> str:
         name = self.peek().text
+        if name in MACROS and self.peek(1).text == "(":
+            return self.macro(name)
         if name not in METHODS or self.peek(1).text != "(":
-            known = ", ".join(sorted(METHODS))
+            known = ", ".join(sorted(METHODS | MACROS))
             raise BadExpression(f"“.{name}”不可用;可用:{known}", f".{name} is not offered; there are {known}")
         self.at += 2
         return f".{name}({', '.join(self.arguments(')'))})"
 
+    def macro(self, name: str) -> str:
+        """`list.map(r, …)`: inside, `r` is one row, and `r.dose` its item."""
+        variable = self.peek(2).text
+        taken = variable in KEYWORDS or variable in ROOTS or variable in self.bound or variable == "null"
+        if self.peek(2).kind != "name" or taken or self.peek(3).text != ",":
+            raise BadExpression(
+                f"写成 .{name}(r, 条件),r 是一行的名字", f"write .{name}(r, …), where r names one row of the list"
+            )
+        self.at += 4
+        over = self.receiver
+        self.bound[variable] = over
+        parts = self.arguments(")")
+        del self.bound[variable]
+        self.receiver = over if name == "filter" else ""
+        if len(parts) != 1 or not parts[0]:
+            raise BadExpression(f".{name}() 需要变量和一个表达式", f".{name}() takes a variable and one expression")
+        return f".{name}(v__{variable}, {parts[0]})"
+
     def named(self) -> str:
         word = self.peek().text
+        if word in self.bound:
+            return self.variable()
         if self.peek(1).text == "(" and word not in ROOTS:
             return self.call(word)
         if word == "null":
@@ -249,7 +305,23 @@ class _Translator:
         name = self.path()
         self.found.names.append(name)
         self.literals_after_name(name)
+        self.receiver = name
         return _flat(name)
+
+    def variable(self) -> str:
+        """`r`, or `r.dose` where r is a row."""
+        variable = self.peek().text
+        self.at += 1
+        if self.peek().text != "." or self.peek(1).kind != "name" or self.peek(2).text == "(":
+            self.literals_after_name(self.bound[variable])
+            return f"v__{variable}"
+        column = self.peek(1).text
+        self.at += 2
+        name = f"{self.bound[variable]}{ROWS}{column}"
+        self.found.fields.append(name)
+        self.row_reads.append(f"has(v__{variable}.{column})")
+        self.literals_after_name(name)
+        return f"v__{variable}.{column}"
 
     def no_value(self) -> str:
         """`null` as a branch of `? :`; comparing with it would be unknown whatever the value, so that is refused."""
@@ -277,8 +349,9 @@ class _Translator:
         return ".".join(segments)
 
     def call(self, function: str) -> str:
+        function = "count" if function == "size" else function
         if function not in ARITY:
-            hint = "given(x)" if function == "has" else "count(x)" if function == "size" else ", ".join(sorted(ARITY))
+            hint = "given(x)" if function == "has" else ", ".join(sorted(ARITY))
             raise BadExpression(f"没有函数{function};可用:{hint}", f"no function {function}; use {hint}")
         self.at += 2
         if function == "given":
@@ -294,6 +367,8 @@ class _Translator:
     def given(self) -> str:
         if self.peek().kind != "name" or self.peek().text in KEYWORDS:
             raise BadExpression("given() 里写一个条目名", "given() takes the name of one item")
+        if self.peek().text in self.bound:
+            return self.given_in_row()
         name = self.path()
         self.found.names.append(name)
         if self.peek().text != ")":
@@ -301,13 +376,23 @@ class _Translator:
         self.at += 1
         return self.found.flag(is_given, name)
 
+    def given_in_row(self) -> str:
+        """given(r.dose): whether that row answers it."""
+        text = self.variable()
+        row, _, column = text.partition(".")
+        if not column or self.peek().text != ")":
+            raise BadExpression("given() 里写一行的条目,如 r.dose", "given() takes an item of the row, such as r.dose")
+        self.at += 1
+        return f"has({row}.given__{column})"
+
     def coalesce(self) -> str:
         """coalesce(a, b): a where all that it reads is known, else b."""
-        choices: list[tuple[str, list[str]]] = []
+        choices: list[tuple[str, str]] = []
         while True:
-            before = len(self.found.names)
+            names, reads = len(self.found.names), len(self.row_reads)
             text = self.until((",",))
-            choices.append((text, self.found.names[before:]))
+            flags = [self.found.flag(is_known, name) for name in self.found.names[names:]]
+            choices.append((text, " && ".join([*flags, *self.row_reads[reads:]])))
             closer = self.peek().text
             self.at += 1
             if closer != ",":
@@ -316,9 +401,8 @@ class _Translator:
             raise BadExpression("缺少“)”", "')' is missing")
         _check_arity("coalesce", len(choices))
         result = choices[-1][0]
-        for text, names in reversed(choices[:-1]):
-            known = " && ".join(self.found.flag(is_known, name) for name in names) or "true"
-            result = f"({known} ? ({text}) : ({result}))"
+        for text, known in reversed(choices[:-1]):
+            result = f"({known or 'true'} ? ({text}) : ({result}))"
         return result
 
     def literals_after_name(self, name: str) -> None:
@@ -338,8 +422,15 @@ class _Translator:
         if operator in ("==", "!=", "in") and root.kind == "name" and self.peek(2).text != "(":
             here = self.at
             self.at += 1
-            self.found.literals.append(Literal(self.path(), _unquote(token.text)))
+            name = self.row_path() if root.text in self.bound else self.path()
+            self.found.literals.append(Literal(name, _unquote(token.text)))
             self.at = here
+
+    def row_path(self) -> str:
+        """The item that a row's variable at this point reads."""
+        over = self.bound[self.peek().text]
+        is_field = self.peek(1).text == "." and self.peek(2).kind == "name"
+        return f"{over}{ROWS}{self.peek(2).text}" if is_field else over
 
 
 def _unquote(text: str) -> str:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from .errors import Refusal
 from .expressions import compile_expression
 from .order import dependency_order
+from .rows import address
 
 Origin = Literal["protocol", "standard", "assumed"]
 ItemType = Literal[
@@ -187,6 +188,7 @@ class Item(Part):
     critical: bool = Field(default=False, description="verified against the source under a plan of critical items")
     units: tuple[UnitConversion, ...] = ()
     file: FileRule | None = None
+    complete_date: bool = Field(default=False, description="a date whose day and month are known; UK is refused")
     lab: str | None = Field(default=None, description="analyte of `labs`, whose normal range applies")
     ctcae: str | None = Field(default=None, description="CTCAE term that grades the result")
     alias: Aliases = Field(default_factory=dict)
@@ -213,7 +215,7 @@ class Item(Part):
 
     @property
     def is_entered(self) -> bool:
-        """True where a person answers; labels and derived items are not entered."""
+        """True where a person answers; labels and derived items are not entered, a group is (its rows)."""
         return self.type not in ("derived", "label")
 
     @property
@@ -266,37 +268,89 @@ class Form(Part):
 
     @functools.cached_property
     def items(self) -> dict[str, Item]:
-        """Items by name, in the order of the form."""
+        """Items by name, in the order of the form; a repeating group is one item of type `group`."""
+        found: dict[str, Item] = {}
+        for section in self.sections:
+            if section.rows:
+                found[section.rows.name] = Item(name=section.rows.name, type="group", label=section.name)
+            else:
+                found |= {item.name: item for item in section.items}
+        return found
+
+    @functools.cached_property
+    def groups(self) -> dict[str, Section]:
+        """The repeating groups by name; their `items` are the columns of their rows."""
+        return {section.rows.name: section for section in self.sections if section.rows}
+
+    @functools.cached_property
+    def group_of(self) -> dict[str, str]:
+        """By item inside a repeating group, that group's name."""
+        return {item.name: name for name, section in self.groups.items() for item in section.items}
+
+    @functools.cached_property
+    def questions(self) -> dict[str, Item]:
+        """All items by name, those inside groups too and the groups themselves not, in the order of the form."""
         return {item.name: item for section in self.sections for item in section.items}
 
     @functools.cached_property
     def conditions(self) -> dict[str, tuple[str, ...]]:
-        """By item, the expressions that must all be true for it to be shown: its section's and its own."""
-        return {
-            item.name: tuple(text for text in (section.show_if, item.show_if) if text)
-            for section in self.sections
-            for item in section.items
-        }
+        """By item and group, the expressions that must all be true for it to be shown: its section's and its own."""
+        found: dict[str, tuple[str, ...]] = {}
+        for section in self.sections:
+            outer = (section.show_if,) if section.show_if else ()
+            if section.rows:
+                found[section.rows.name], outer = outer, ()
+            for item in section.items:
+                found[item.name] = (*outer, item.show_if) if item.show_if else outer
+        return found
+
+    @functools.cached_property
+    def renewed(self) -> frozenset[str]:
+        """The names of a record's data that evaluation may change: derived items, and groups that hold some."""
+        derived = {name for name, item in self.questions.items() if item.type == "derived"}
+        return frozenset(self.group_of.get(name, name) for name in derived)
 
     def needs(self, item: Item) -> list[str]:
-        """The names that an item's visibility and derivation read, dotted where they are not of this form."""
+        """The names that an item's visibility and derivation read, dotted where they are not of this form.
+
+        A group needs what its rows read outside of them.
+        """
         texts = [*self.conditions[item.name], *([item.derive] if item.derive else [])]
-        return [name for text in texts for name in compile_expression(text).names]
+        found = [name for text in texts for name in compile_expression(text).names]
+        if item.type == "group":
+            inner = self.groups[item.name].items
+            own = {one.name for one in inner}
+            found += [name for one in inner for name in self.needs(one) if name not in own]
+        return found
 
     @functools.cached_property
     def order(self) -> tuple[str, ...]:
         """Items in the order in which they can be evaluated."""
         return tuple(dependency_order({name: self.needs(item) for name, item in self.items.items()}))
 
+    def row_order(self, group: str) -> tuple[Item, ...]:
+        """The items of a group's rows in the order in which they can be evaluated."""
+        items = {item.name: item for item in self.groups[group].items}
+        return tuple(items[name] for name in dependency_order({name: self.needs(one) for name, one in items.items()}))
+
     def may_be_number(self, number: int) -> bool:
         """Whether a record of this form can be the `number`-th at its visit."""
         return 1 <= number <= (MOST_REPEATS if self.repeating else 1)
 
-    def item(self, name: str) -> Item:
+    def has(self, name: str) -> bool:
+        """Whether the form has an item of this name or address."""
         try:
-            return self.items[name]
-        except KeyError:
-            raise NotInDefinition(f"form {self.oid} has no item {name}") from None
+            return bool(self.item(name))
+        except NotInDefinition:
+            return False
+
+    def item(self, name: str) -> Item:
+        """The item of a name, or of an address such as `meds[3].dose`. Raises NotInDefinition."""
+        place = address(name)
+        found = self.questions.get(place.item) if place and place.row else self.items.get(name)
+        if found is None or (place and place.row and self.group_of.get(place.item) != place.name):
+            raise NotInDefinition(f"form {self.oid} has no item {name}")
+        return found
 
 
 class Event(Part):
@@ -390,6 +444,26 @@ class Capture(Part):
     soft_to_query: bool = False
 
 
+QualityRule = Literal[
+    "duplicate_subject", "future_date", "visit_order", "outside_window", "far_from_visit", "outlier", "site_shift",
+    "digit_preference", "missingness",
+]  # fmt: skip
+
+
+class Quality(Part):
+    """The rules that look over all records every night: their limits, and which of them open queries.
+
+    `outlier_z` is the modified z-score above which a value stands out; `missing_share` (0-1) the share of an item's
+    values that a site may miss; `days_from_visit` how far the date of an examination may lie from its visit.
+    """
+
+    off: tuple[QualityRule, ...] = ()
+    to_query: tuple[QualityRule, ...] = ("future_date", "visit_order", "far_from_visit")
+    outlier_z: float = Field(default=5.0, gt=1)
+    missing_share: float = Field(default=0.2, gt=0, le=1)
+    days_from_visit: int = Field(default=60, ge=1, le=3660)
+
+
 class StudyFile(Part):
     """What study.yaml holds: all of a study but its forms and code lists."""
 
@@ -407,6 +481,7 @@ class StudyFile(Part):
     imaging: Imaging | None = None
     labs: dict[str, Lab] = Field(default_factory=dict)
     capture: Capture = Field(default_factory=Capture)
+    quality: Quality = Field(default_factory=Quality)
     alias: Aliases = Field(default_factory=dict)
 
 
@@ -425,7 +500,7 @@ class StudyDefinition(StudyFile):
         """By form, the forms whose derived items read it."""
         found: dict[str, set[str]] = {}
         for form, item in self.items():
-            for name in form.needs(item) if item.type == "derived" else []:
+            for name in form.needs(item) if item.name in form.renewed else []:
                 for part in name.split(".")[1:-1]:
                     found.setdefault(part, set()).add(form.oid)
         return {oid: frozenset(forms) for oid, forms in found.items()}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from .expressions import ExpressionFailed, compile_expression
-from .model import Form, Item, StudyDefinition
+from .expressions import ExpressionFailed, RowList, compile_expression
+from .model import Item, StudyDefinition
+from .rows import ROW
 
 FACTS: dict[str, list[Any]] = {
     "today": ["2026-04-03"],
@@ -23,20 +24,23 @@ TEXTS: dict[str, list[Any]] = {
     "time": ["10:30"],
     "datetime": ["2026-04-01T10:30"],
     "text": ["1", "a"],
+    "file": [{"file": "1", "name": "a.pdf"}],
+    "series": [{"series": "1"}],
 }
 MOST_RUNS = 24
 
 
 def misfit(
-    study: StudyDefinition, form: Form, text: str, target: Item | None, resolve: Callable[[str], Item | None]
+    study: StudyDefinition, text: str, target: Item | None, resolve: Callable[[str], tuple[Item | None, Iterable[Item]]]
 ) -> tuple[str, str, str, str] | None:
     """What is wrong with the type of an expression or its result (zh, en, remedies); None when all is well.
 
-    `target` is the derived item that the result is for; without one the result must be true or false.
+    `target` is the derived item that the result is for; without one the result must be true or false. `resolve`
+    gives the item of a name and, of a group, the items of its rows.
     """
     expression = compile_expression(text)
     numbers = [*NUMBERS, *_thresholds(text)]
-    specimens = [_specimens(study, name, resolve(name), numbers) for name in expression.names]
+    specimens = [_specimens(study, name, *resolve(name), numbers) for name in expression.names]
     for values in _runs(specimens):
         try:
             result = expression.evaluate(dict(zip(expression.names, values, strict=True)).get)
@@ -58,9 +62,13 @@ def _thresholds(text: str) -> list[float]:
     return [sign * number for number in found for sign in (1, -1)]
 
 
-def _specimens(study: StudyDefinition, name: str, item: Item | None, numbers: list[Any]) -> list[Any]:
+def _specimens(
+    study: StudyDefinition, name: str, item: Item | None, columns: Iterable[Item], numbers: list[Any]
+) -> list[Any]:
     if item is None:
         return FACTS.get(name, ["A"])
+    if item.type == "group":
+        return _row_specimens({one.name: _specimens(study, "", one, (), numbers) for one in columns})
     kind = item.value_kind
     if kind in ("integer", "decimal"):
         return numbers
@@ -68,7 +76,17 @@ def _specimens(study: StudyDefinition, name: str, item: Item | None, numbers: li
         codelist = study.codelist(item)
         codes = codelist.codes() if codelist else ["A"]
         return [[code] for code in codes] if kind == "choices" else codes
-    return TEXTS[kind]
+    return TEXTS.get(kind, [])
+
+
+def _row_specimens(columns: dict[str, list[Any]]) -> list[Any]:
+    """No row, one, and several with each specimen of every column in turn."""
+    most = max((len(values) for values in columns.values()), default=1)
+    rows = [
+        {ROW: number + 1} | {name: values[number % len(values)] for name, values in columns.items() if values}
+        for number in range(most)
+    ]
+    return [RowList(rows), RowList(rows[:1]), RowList()]
 
 
 def _runs(specimens: list[list[Any]]) -> Iterator[tuple[Any, ...]]:

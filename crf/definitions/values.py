@@ -2,21 +2,26 @@
 
 Stored: text str, integer int, decimal float, date 'YYYY-MM-DD' (or 'YYYY-MM-UK', 'YYYY-UK-UK'), time 'HH:MM',
 datetime 'YYYY-MM-DDTHH:MM', choice its code, choices a list of codes in the codelist's order, and a missing value
-{"missing": "not_done" | "unknown" | "not_applicable", "reason": ""}. None is: not answered.
+{"missing": "not_done" | "unknown" | "not_applicable", "reason": ""}. None is: not answered. A file is
+{"file": uuid, "name", "size", "sha256", "type"}, an image series {"series": its id, "label"}; rows: see rows.py.
+Beside the items, `_typed` tells of converted numbers what was typed: {address: {"value": "1.2", "unit": "mg/dL"}}.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from .errors import Refusal
-from .model import Choice, Codelist, Item, Text
+from .model import NUMERIC, Choice, Codelist, Item, Text
+from .units import as_typed, to_own, units_of
 
 MAX_TEXT = 4000
+TYPED = "_typed"
 MISSING = {
     "not_done": Text(zh="未做", en="Not done"),
     "unknown": Text(zh="未知", en="Unknown"),
@@ -38,10 +43,11 @@ def parse_value(item: Item, codelist: Codelist | None, raw: Any) -> Any:
     """The canonical value of an answer to `item`; None when it is empty. Raises BadValue.
 
     Missing words (ND, UNK, NA) count for every entered item except text, where they may be text: there only the
-    mapping form {"missing": ...} does, and for choices a code or label of that spelling wins.
+    mapping form {"missing": ...} does, and for choices a code or label of that spelling wins. A number may be
+    {"value": "1.2", "unit": "mg/dL"} or "1.2 mg/dL" in a unit that the item declares.
     """
     if isinstance(raw, dict):
-        return _missing(raw)
+        return _parse_mapping(item, codelist, raw)
     kind = item.value_kind
     if isinstance(raw, str):
         refuse_unprintable(raw)
@@ -52,7 +58,72 @@ def parse_value(item: Item, codelist: Codelist | None, raw: Any) -> Any:
         return None
     if kind in ("choice", "choices"):
         return _parse_coded(item, codelist, raw)
+    if kind in NUMERIC and isinstance(raw, str) and not NUMBER.match(raw) and (split := _split_unit(item, raw)):
+        return _parse_measured(item, *split)
     return _PARSERS[kind](item, raw)
+
+
+def typed_in_unit(item: Item, raw: Any) -> dict[str, str] | None:
+    """What to remember of an answer that is converted: number and unit as typed; None where it is in the own unit."""
+    if not item.units:
+        return None
+    if isinstance(raw, str):
+        split = _split_unit(item, _narrow(raw))
+    else:
+        split = as_typed(raw) if isinstance(raw, dict) and "unit" in raw else None
+    if split is None or split[1] in ("", item.unit) or not NUMBER.match(_narrow(split[0]).replace(",", ".")):
+        return None
+    return {"value": _narrow(split[0]), "unit": split[1]}
+
+
+def _parse_mapping(item: Item, codelist: Codelist | None, raw: dict[str, Any]) -> Any:
+    if "missing" in raw:
+        return _missing(raw)
+    if item.type in _REFERENCES:
+        return _parse_reference(item, raw)
+    if item.value_kind in NUMERIC and set(raw) == {"value", "unit"}:
+        number, unit = as_typed(raw)
+        if not unit or not number.strip() or _narrow(number).upper() in MISSING_WORDS:
+            return parse_value(item, codelist, number)
+        refuse_unprintable(number)
+        return _parse_measured(item, _narrow(number), unit)
+    return _missing(raw)
+
+
+def _split_unit(item: Item, text: str) -> tuple[str, str] | None:
+    """`1.2 mg/dL` as its number and a unit of the item, the longest that fits."""
+    text = text.replace("\u03bc", "µ")
+    for unit in sorted((item.unit or "", *(one.unit for one in item.units)), key=len, reverse=True):
+        if unit and text.endswith(spelt := unit.replace("\u03bc", "µ")):
+            number = text[: -len(spelt)].strip()
+            return (number, unit) if NUMBER.match(number.replace(",", ".")) else None
+    return None
+
+
+def _parse_measured(item: Item, number: str, unit: str) -> Any:
+    if unit == item.unit:
+        return _PARSERS[item.value_kind](item, number)
+    try:
+        return to_own(item, _decimal(number), unit)
+    except KeyError:
+        known = "、".join(units_of(item)) or item.unit or "-"
+        raise BadValue(f"没有单位“{unit[:20]}”;可用:{known}", f"no unit {unit[:20]!r}; there are: {known}") from None
+
+
+# The keys of an answer that points at something stored elsewhere; the first one may not be empty.
+_REFERENCES = {"file": ("file", "name", "size", "sha256", "type"), "series": ("series", "label")}
+
+
+def _parse_reference(item: Item, raw: Any) -> Any:
+    keys = _REFERENCES[item.type]
+    if isinstance(raw, str) and item.type == "series" and len(raw) <= 200:
+        return {"series": raw, "label": ""}
+    is_whole = isinstance(raw, dict) and set(raw) == set(keys) and isinstance(raw[keys[0]], str) and raw[keys[0]]
+    if not is_whole or not all(isinstance(value, str | int) and len(str(value)) <= 500 for value in raw.values()):
+        raise BadValue("请用本条的上传或选择按钮", "use this item's own button to upload or choose")
+    for value in raw.values():
+        refuse_unprintable(str(value))
+    return {key: raw[key] for key in keys}
 
 
 def missing(kind: str, reason: str = "") -> dict[str, str]:
@@ -182,7 +253,13 @@ def _parse_date(item: Item | None, raw: Any) -> str:
                 f"day and month of {text!r} are ambiguous; {DATE_EXPECTED[1]}",
             )
         raise _bad_date(text)
-    return _calendar_date(text, match["y"], match["m"], match["d"])
+    found = _calendar_date(text, match["y"], match["m"], match["d"])
+    if item is not None and item.complete_date and "UK" in found:
+        raise BadValue(
+            f"“{text[:40]}”不完整;本条需要完整日期,不接受 UK",
+            f"{text[:40]!r}: this item needs a whole date, without UK",
+        )
+    return found
 
 
 def _bad_date(text: str) -> BadValue:
@@ -237,7 +314,7 @@ def _parse_datetime(item: Item, raw: Any) -> str:
             f"“{str(raw)[:40]}”应为日期和时间,如 2026-04-03 14:30",
             f"{str(raw)[:40]!r} should be a date and a time, such as 2026-04-03 14:30",
         )
-    day = _parse_date(item, parts[0])
+    day = _parse_date(None, parts[0])
     if "UK" in day:
         raise BadValue("日期时间不接受 UK;请输入完整日期", "a date with time takes no UK; enter the whole date")
     return f"{day}T{_parse_time(item, parts[1])}"
@@ -286,13 +363,20 @@ def _find(codelist: Codelist, raw: Any) -> Choice | None:
     return matches[0] if len(matches) == 1 else None
 
 
-_PARSERS = {
+def _refuse_rows(item: Item, raw: Any) -> Any:
+    raise BadValue("应为若干行", "should be rows")
+
+
+_PARSERS: dict[str, Callable[[Item, Any], Any]] = {
     "text": _parse_text,
     "integer": _parse_integer,
     "decimal": _parse_decimal,
     "date": _parse_date,
     "time": _parse_time,
     "datetime": _parse_datetime,
+    "file": _parse_reference,
+    "series": _parse_reference,
+    "group": _refuse_rows,
 }
 
 
@@ -311,8 +395,17 @@ def display_value(
         codes = value if isinstance(value, list) else [value]
         labels = [_label(codelist, str(code), language) for code in codes]
         return ("、" if language.lower().startswith("zh") else ", ").join(labels)
+    if isinstance(value, dict | list):
+        return _reference_text(value, language)
     text = value.replace("T", " ") if kind == "datetime" else _number_text(item, value)
     return f"{text} {item.unit}" if unit and item.unit else text
+
+
+def _reference_text(value: Any, language: str) -> str:
+    """A file by its name, a series by its label, rows by their number."""
+    if isinstance(value, dict):
+        return str(value.get("name") or value.get("label") or value.get("series") or value.get("file") or "")
+    return f"{len(value)} 行" if language.lower().startswith("zh") else f"{len(value)} rows"
 
 
 def _label(codelist: Codelist | None, code: str, language: str) -> str:

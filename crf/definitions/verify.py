@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
 
+from .check import rule_group
 from .errors import Fault, Place
-from .expressions import BadExpression, Expression, compile_expression
-from .model import NUMERIC, Event, Form, Item, StudyDefinition
+from .expressions import ROWS, BadExpression, Expression, compile_expression
+from .model import NUMERIC, Check, Event, Form, Item, StudyDefinition
 from .order import Cycle, dependency_order
 from .rehearse import misfit
+from .rows import ROW
 
 ENROLMENT = "enrolment"
 NUMERIC_OR_CHOICE = (*NUMERIC, "choice", "text")
@@ -40,18 +44,29 @@ def places(form: Form, at: Place) -> Iterator[tuple[Item, Place]]:
             yield item, (*at, "sections", section_index, "items", item_index)
 
 
-def expressions(form: Form, at: Place) -> Iterator[tuple[Place, str, str, str]]:
-    """Every expression of a form: its place, what it is named by, its key and its text."""
+class Written(NamedTuple):
+    """An expression of a form where it is written: the name of its owner, its key, and the group it sees rows of."""
+
+    place: Place
+    owner: str
+    key: str
+    text: str
+    group: str = ""
+
+
+def expressions(form: Form, at: Place) -> Iterator[Written]:
+    """Every expression of a form."""
     for index, section in enumerate(form.sections):
         if section.show_if:
-            yield (*at, "sections", index, "show_if"), form.oid, "show_if", section.show_if
+            yield Written((*at, "sections", index, "show_if"), form.oid, "show_if", section.show_if)
     for item, place in places(form, at):
         for key in ("show_if", "required", "derive"):
             text = getattr(item, key)
             if isinstance(text, str):
-                yield (*place, key), f"{form.oid}.{item.name}", key, text
+                yield Written((*place, key), f"{form.oid}.{item.name}", key, text, form.group_of.get(item.name, ""))
     for index, check in enumerate(form.checks):
-        yield (*at, "checks", index, "require"), f"{form.oid}.{check.id}", "require", check.require
+        place = (*at, "checks", index, "require")
+        yield Written(place, f"{form.oid}.{check.id}", "require", check.require, rule_group(form, check))
 
 
 def _repeats(named: Iterable[tuple[str, Place]], owner: str = "") -> Iterator[Fault]:
@@ -71,7 +86,9 @@ def _duplicates(study: StudyDefinition) -> Iterator[Fault]:
         parts = getattr(study, key)
         yield from _repeats((getattr(part, attribute), (key, index, attribute)) for index, part in enumerate(parts))
     for index, form in enumerate(study.forms):
+        at = ("forms", index, "sections")
         items = [(item.name, (*place, "name")) for item, place in places(form, ("forms", index))]
+        items += [(one.rows.name, (*at, i, "rows", "name")) for i, one in enumerate(form.sections) if one.rows]
         checks = [(check.id, ("forms", index, "checks", at, "id")) for at, check in enumerate(form.checks)]
         yield from _repeats([*items, *checks], form.oid)
 
@@ -130,13 +147,45 @@ def _form(study: StudyDefinition, form: Form, at: Place) -> Iterator[Fault]:
     for item, place in places(form, at):
         for key, zh, en, remedy_zh, remedy_en in [*_item(study, item), *_dicom(study, form, item)]:
             yield Fault((*place, key), f"{form.oid}.{item.name}", zh, en, remedy_zh, remedy_en)
+    yield from _groups(form, at)
     for index, check in enumerate(form.checks):
-        for inner, name in enumerate(check.items):
-            if name not in form.items:
-                place = (*at, "checks", index, "items", inner)
-                yield _unknown(place, f"{form.oid}.{check.id}", "条目", "item", name, form.items)
-    for place, item_name, _key, text in expressions(form, at):
-        yield from _expression(study, form, place, item_name, text)
+        yield from _check(form, check, (*at, "checks", index, "items"))
+    for written in expressions(form, at):
+        yield from _expression(study, form, written)
+
+
+def _groups(form: Form, at: Place) -> Iterator[Fault]:
+    for index, section in enumerate(form.sections):
+        if not section.rows:
+            continue
+        place = (*at, "sections", index)
+        if section.rows.min > section.rows.max:
+            yield Fault(
+                (*place, "rows", "min"), f"{form.oid}.{section.rows.name}", "min 大于 max", "min is above max",
+                "交换两个数", "swap the two numbers",
+            )  # fmt: skip
+        for inner, item in enumerate(section.items):
+            if item.name == ROW:
+                yield Fault(
+                    (*place, "items", inner, "name"), f"{form.oid}.{item.name}",
+                    "row 是行号,不能作条目名", "row is the number of a row and names no item",
+                    "请改名", "rename it",
+                )  # fmt: skip
+
+
+def _check(form: Form, check: Check, at: Place) -> Iterator[Fault]:
+    group = rule_group(form, check)
+    known = {*form.items, *form.group_of}
+    for inner, name in enumerate(check.items):
+        if name not in known:
+            yield _unknown((*at, inner), f"{form.oid}.{check.id}", "条目", "item", name, known)
+        elif group and form.group_of.get(name, "" if inner else "none") not in (group, ""):
+            yield Fault(
+                (*at, inner), f"{form.oid}.{check.id}",
+                f"本检查逐行核对 {group}:第一个条目应在其中,也不能用另一组的条目",
+                f"this check looks at {group} row by row: its first item is one of them, and none is of another group",
+                f"先写 {group} 的条目", f"begin with an item of {group}",
+            )  # fmt: skip
 
 
 Trouble = tuple[str, str, str, str, str]
@@ -186,7 +235,8 @@ def _dicom(study: StudyDefinition, form: Form, item: Item) -> Iterator[Trouble]:
         return
     imaging = study.imaging
     event = next((event for event in study.events if imaging and event.oid == imaging.event), None)
-    if imaging is None or event is None or form.oid not in event.forms or form.repeating:
+    repeats = form.repeating or item.name in form.group_of
+    if imaging is None or event is None or form.oid not in event.forms or repeats:
         yield (
             "dicom",
             "只有影像访视(study.yaml 的 imaging.event)中不重复的表单可由 DICOM 填写",
@@ -229,54 +279,63 @@ def _ranges(item: Item, kind: str) -> Iterator[Trouble]:
             yield "soft_range", "soft_range 超出 range", "soft_range reaches beyond range", "缩小它", "narrow it"
 
 
-def _expression(study: StudyDefinition, form: Form, place: Place, item: str, text: str) -> Iterator[Fault]:
+def _expression(study: StudyDefinition, form: Form, written: Written) -> Iterator[Fault]:
     try:
-        expression = compile_expression(text)
+        expression = compile_expression(written.text)
     except BadExpression as error:
-        yield Fault(place, item, error.zh, error.en, "请修改表达式", "correct the expression")
+        yield Fault(written.place, written.owner, error.zh, error.en, "请修改表达式", "correct the expression")
         return
     known = True
-    for name in expression.names:
-        zh, en, remedy = _unresolved(study, form, name)
+    for name in (*expression.names, *expression.fields):
+        zh, en, remedy = _unresolved(study, form, name, written.group)
         if zh:
             known = False
-            yield Fault(place, item, zh, en, f"可用:{remedy}", f"there are: {remedy}")
+            yield Fault(written.place, written.owner, zh, en, f"可用:{remedy}", f"there are: {remedy}")
     if known:
-        yield from _misspelt(study, form, place, item, expression)
+        yield from _misspelt(study, form, written, expression)
 
 
-def _misspelt(study: StudyDefinition, form: Form, place: Place, item: str, expression: Expression) -> Iterator[Fault]:
+def _misspelt(study: StudyDefinition, form: Form, written: Written, expression: Expression) -> Iterator[Fault]:
     """Strings compared with a choice that are none of its codes."""
     for literal in expression.literals:
-        compared = resolve(study, form, literal.name)
+        compared = resolve(study, form, literal.name, written.group)
         codelist = study.codelist(compared) if compared else None
         if codelist and literal.text not in codelist.codes():
-            fault = _unknown(place, item, "代码", "code", literal.text, codelist.codes())
-            yield Fault(
-                place,
-                item,
-                f"{literal.name}{fault.zh}",
-                f"{literal.name}: {fault.en}",
-                fault.remedy_zh,
-                fault.remedy_en,
-            )
+            fault = _unknown(written.place, written.owner, "代码", "code", literal.text, codelist.codes())
+            yield replace(fault, zh=f"{literal.name}{fault.zh}", en=f"{literal.name}: {fault.en}")
 
 
-def resolve(study: StudyDefinition, form: Form, name: str) -> Item | None:
-    """The item that a name in an expression of `form` stands for; None for facts such as `today`."""
+def resolve(study: StudyDefinition, form: Form, name: str, group: str = "") -> Item | None:
+    """The item that a name in an expression of `form` stands for; None for facts such as `today`.
+
+    Expressions of the rows of `group` see its items; `meds[].dose` is an item of the rows of meds.
+    """
+    name, _, column = name.partition(ROWS)
     head, *rest = name.split(".")
-    if not rest:
-        return form.items.get(head)
-    if head in ("forms", "events"):
-        oid, item = rest[-2:]
-        target = next((other for other in study.forms if other.oid == oid), None)
-        return target.items.get(item) if target else None
-    return None
+    if not rest and group and form.group_of.get(head) == group:
+        return form.questions[head]
+    target = form if not rest else _target(study, head, rest)
+    if target is None:
+        return None
+    item = target.items.get(rest[-1] if rest else head)
+    if not column:
+        return item
+    inside = item is not None and target.group_of.get(column) == item.name
+    return target.questions[column] if inside else None
 
 
-def _unresolved(study: StudyDefinition, form: Form, name: str) -> tuple[str, str, str]:
+def _target(study: StudyDefinition, head: str, rest: list[str]) -> Form | None:
+    """The form that `forms.X.item` or `events.E.X.item` reads."""
+    return next((other for other in study.forms if head in ("forms", "events") and other.oid == rest[-2:-1][0]), None)
+
+
+def _unresolved(study: StudyDefinition, form: Form, name: str, group: str = "") -> tuple[str, str, str]:
     """Why a name points nowhere in both languages, and what there is; empty when it is fine."""
+    found = resolve(study, form, name, group)
+    name, _, column = name.partition(ROWS)
     head, *rest = name.split(".")
+    if column and found is None:
+        return _no_row_item(study, form, name, column)
     if head in ("today", "subject", "visit"):
         return "", "", ""
     if head == "events":
@@ -289,22 +348,38 @@ def _unresolved(study: StudyDefinition, form: Form, name: str) -> tuple[str, str
                 f"event {event.oid} has no form {rest[1]!r}",
                 ", ".join(event.forms),
             )
-    item = resolve(study, form, name)
-    if item is not None and item.type != "label":
+    if found is not None and found.type != "label":
         return "", "", ""
     target = form if not rest else next((other for other in study.forms if other.oid == rest[-2]), None)
     if target is None:
         return f"没有表单“{rest[-2]}”", f"there is no form {rest[-2]!r}", ", ".join(f.oid for f in study.forms)
     wanted = rest[-1] if rest else head
+    if wanted in target.group_of:
+        rows = target.group_of[wanted]
+        hint = f"{rows}.map(r, r.{wanted})"
+        return f"“{wanted}”在重复组 {rows} 的行里", f"{wanted!r} is in the rows of the group {rows}", hint
     return f"表单{target.oid}没有条目“{wanted}”", f"form {target.oid} has no item {wanted!r}", ", ".join(target.items)
+
+
+def _no_row_item(study: StudyDefinition, form: Form, name: str, column: str) -> tuple[str, str, str]:
+    """What to say of `r.column` where the rows of `name` have none; nothing where `name` itself is unknown."""
+    group = resolve(study, form, name) if name else None
+    if name and group is None:
+        return ("", "", "") if _unresolved(study, form, name)[0] else ("没有行", "has no rows", "-")
+    head, *rest = name.split(".")
+    target = _target(study, head, rest) if rest else form
+    if group is None or group.type != "group" or target is None:
+        return f"这里的“.{column}”不是一行的条目", f"there are no rows here that have {column!r}", "groups.map(r, …)"
+    known = ", ".join(one.name for one in target.groups[group.name].items)
+    return f"{name} 的行没有条目“{column}”", f"the rows of {name} have no item {column!r}", known
 
 
 def _cycles(study: StudyDefinition) -> Iterator[Fault]:
     """Items whose visibility or value needs itself, also by way of other forms."""
-    needs = {}
+    needs: dict[str, list[str]] = {}
     where: dict[str, tuple[Place, str]] = {}
     for index, form in enumerate(study.forms):
-        for item, place in places(form, ("forms", index)):
+        for item, place in [*places(form, ("forms", index)), *_group_places(form, ("forms", index))]:
             full = f"{form.oid}.{item.name}"
             key = "derive" if item.derive else "show_if"
             where[full] = ((*place, key), full)
@@ -321,10 +396,23 @@ def _cycles(study: StudyDefinition) -> Iterator[Fault]:
         )  # fmt: skip
 
 
+def _group_places(form: Form, at: Place) -> Iterator[tuple[Item, Place]]:
+    for index, section in enumerate(form.sections):
+        if section.rows:
+            yield form.items[section.rows.name], (*at, "sections", index)
+
+
 def _rehearsal(study: StudyDefinition, form: Form, index: int) -> Iterator[Fault]:
     """Try each expression on specimen values: a sum of text and number is found now, not at the bedside."""
-    for place, item_name, key, text in expressions(form, ("forms", index)):
-        item = form.items.get(item_name.partition(".")[2])
-        trouble = misfit(study, form, text, item if key == "derive" else None, lambda name: resolve(study, form, name))
+    for written in expressions(form, ("forms", index)):
+        item = form.questions.get(written.owner.partition(".")[2]) if written.key == "derive" else None
+
+        def named(name: str, group: str = written.group) -> tuple[Item | None, tuple[Item, ...]]:
+            found = resolve(study, form, name, group)
+            head, *rest = name.split(".")
+            target = (_target(study, head, rest) if rest else form) if found and found.type == "group" else None
+            return found, target.groups[found.name].items if found and target else ()
+
+        trouble = misfit(study, written.text, item, named)
         if trouble:
-            yield Fault(place, item_name, *trouble)
+            yield Fault(written.place, written.owner, *trouble)

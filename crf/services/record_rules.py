@@ -7,6 +7,7 @@ from typing import Any
 
 from crf.definitions.check import FormState
 from crf.definitions.model import Form
+from crf.definitions.rows import address, flat
 from crf.models import Record
 
 PAST_ENTRY = frozenset({Record.Status.COMPLETE, Record.Status.VERIFIED, Record.Status.SIGNED})
@@ -14,8 +15,7 @@ PAST_ENTRY = frozenset({Record.Status.COMPLETE, Record.Status.VERIFIED, Record.S
 
 def kept(state: FormState) -> dict[str, Any]:
     """The values to store: entered and derived ones of visible items; empty ones left out."""
-    visible = state.visible
-    return {name: value for name, value in state.values.items() if value is not None and name in visible}
+    return state.stored
 
 
 def is_past_entry(record: Record) -> bool:
@@ -38,28 +38,29 @@ def next_status(record: Record | None, state: FormState, *, is_same: bool, compl
 def changed_without_reason(
     record: Record | None, form: Form, values: Mapping[str, Any], comments: Mapping[str, str]
 ) -> list[str]:
-    """The items for which a reason is due: something recorded changes or goes, or a complete record gets more.
+    """The addresses for which a reason is due: something recorded changes or goes, or a complete record gets more.
 
     Filling what was empty is no change.
     """
     if record is None:
         return []
-    entered = {name: value for name, value in record.data.items() if _is_entered(form, name)}
+    before, values = flat(record.data), flat(values)
+    entered = {name: value for name, value in before.items() if _is_entered(form, name)}
     recorded = ((entered, values), (record.comments, comments))
     changed = [name for old, new in recorded for name, value in old.items() if new.get(name) != value]
     if is_past_entry(record) and not changed:
-        after = ((record.data, values), (record.comments, comments))
+        after = ((before, values), (record.comments, comments))
         changed = [name for old, new in after for name in new if name not in old]
     return changed
 
 
 def _is_entered(form: Form, name: str) -> bool:
-    item = form.items.get(name)
-    return item is None or item.is_entered
+    place = address(name)
+    item = form.questions.get(place.leaf) if place else None
+    return not name.startswith("_") and (item is None or item.is_entered)
 
 
 def derived_again(form: Form, data: Mapping[str, Any], state: FormState) -> dict[str, Any]:
     """`data` with its derived values as `state` has them now, and everything entered as it was."""
-    derived = {name for name, item in form.items.items() if item.type == "derived"}
-    entered = {name: value for name, value in data.items() if name not in derived}
-    return entered | {name: state.values[name] for name in derived if state.values.get(name) is not None}
+    entered = {name: value for name, value in data.items() if name not in form.renewed}
+    return entered | {name: value for name, value in state.stored.items() if name in form.renewed}
