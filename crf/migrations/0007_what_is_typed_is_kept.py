@@ -11,150 +11,322 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('crf', '0006_rules_look_over_all_records'),
-        ('registry', '0002_rows_are_ordered_without_joins'),
+        ("crf", "0006_rules_look_over_all_records"),
+        ("registry", "0002_rows_are_ordered_without_joins"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Attachment',
+            name="Attachment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ('form', models.CharField(max_length=40)),
-                ('item', models.CharField(max_length=63)),
-                ('name', models.CharField(max_length=200)),
-                ('type', models.CharField(max_length=100)),
-                ('size', models.PositiveBigIntegerField()),
-                ('sha256', models.CharField(max_length=64)),
-                ('key', models.CharField(max_length=200)),
-                ('uploaded_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('subject', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='attachments', to='registry.subject')),
-                ('uploaded_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("form", models.CharField(max_length=40)),
+                ("item", models.CharField(max_length=63)),
+                ("name", models.CharField(max_length=200)),
+                ("type", models.CharField(max_length=100)),
+                ("size", models.PositiveBigIntegerField()),
+                ("sha256", models.CharField(max_length=64)),
+                ("key", models.CharField(max_length=200)),
+                ("uploaded_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "subject",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="attachments", to="registry.subject"
+                    ),
+                ),
+                (
+                    "uploaded_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'ordering': ['subject_id', '-pk'],
+                "ordering": ["subject_id", "-pk"],
             },
         ),
         migrations.CreateModel(
-            name='CalendarFeed',
+            name="CalendarFeed",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('token_hash', models.CharField(max_length=64, unique=True)),
-                ('language', models.CharField(max_length=10)),
-                ('made_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('study', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.study')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("token_hash", models.CharField(max_length=64, unique=True)),
+                ("language", models.CharField(max_length=10)),
+                ("made_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "study",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="registry.study"
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Draft',
+            name="Draft",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('form', models.CharField(max_length=40)),
-                ('repeat', models.PositiveIntegerField(default=1)),
-                ('purpose', models.CharField(default='entry', max_length=10)),
-                ('revision', models.PositiveIntegerField(default=0)),
-                ('fields', models.JSONField()),
-                ('saved_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('visit', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.visit')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("form", models.CharField(max_length=40)),
+                ("repeat", models.PositiveIntegerField(default=1)),
+                ("purpose", models.CharField(default="entry", max_length=10)),
+                ("revision", models.PositiveIntegerField(default=0)),
+                ("fields", models.JSONField()),
+                ("saved_at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "visit",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="registry.visit"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-saved_at', '-pk'],
+                "ordering": ["-saved_at", "-pk"],
             },
         ),
         migrations.CreateModel(
-            name='HistoricalSecondEntry',
+            name="HistoricalSecondEntry",
             fields=[
-                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('history_role', models.CharField(blank=True, max_length=120)),
-                ('history_organisation', models.CharField(blank=True, max_length=200)),
-                ('history_source', models.CharField(max_length=20)),
-                ('history_request', models.CharField(blank=True, max_length=64)),
-                ('history_change_reason', models.TextField(blank=True, default='')),
-                ('status', models.CharField(choices=[('awaited', 'second entry awaited'), ('differs', 'entries differ'), ('agreed', 'entries agree')], default='awaited', max_length=10)),
-                ('data', models.JSONField(default=dict)),
-                ('revision', models.PositiveIntegerField(default=0)),
-                ('history_id', models.AutoField(primary_key=True, serialize=False)),
-                ('history_date', models.DateTimeField(db_index=True)),
-                ('history_type', models.CharField(choices=[('+', '已创建'), ('~', '已修改'), ('-', '已删除')], max_length=1)),
-                ('entered_by', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('record', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='crf.record')),
+                ("id", models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name="ID")),
+                ("history_role", models.CharField(blank=True, max_length=120)),
+                ("history_organisation", models.CharField(blank=True, max_length=200)),
+                ("history_source", models.CharField(max_length=20)),
+                ("history_request", models.CharField(blank=True, max_length=64)),
+                ("history_change_reason", models.TextField(blank=True, default="")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("awaited", "second entry awaited"),
+                            ("differs", "entries differ"),
+                            ("agreed", "entries agree"),
+                        ],
+                        default="awaited",
+                        max_length=10,
+                    ),
+                ),
+                ("data", models.JSONField(default=dict)),
+                ("revision", models.PositiveIntegerField(default=0)),
+                ("history_id", models.AutoField(primary_key=True, serialize=False)),
+                ("history_date", models.DateTimeField(db_index=True)),
+                (
+                    "history_type",
+                    models.CharField(choices=[("+", "已创建"), ("~", "已修改"), ("-", "已删除")], max_length=1),
+                ),
+                (
+                    "entered_by",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "history_user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "record",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="crf.record",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'historical second entry',
-                'verbose_name_plural': 'historical second entrys',
-                'ordering': ('-history_date', '-history_id'),
-                'get_latest_by': ('history_date', 'history_id'),
+                "verbose_name": "historical second entry",
+                "verbose_name_plural": "historical second entrys",
+                "ordering": ("-history_date", "-history_id"),
+                "get_latest_by": ("history_date", "history_id"),
             },
             bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
-            name='Presence',
+            name="Presence",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('form', models.CharField(max_length=40)),
-                ('repeat', models.PositiveIntegerField(default=1)),
-                ('typing', models.BooleanField(default=False)),
-                ('seen_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('visit', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.visit')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("form", models.CharField(max_length=40)),
+                ("repeat", models.PositiveIntegerField(default=1)),
+                ("typing", models.BooleanField(default=False)),
+                ("seen_at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "visit",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="registry.visit"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SecondEntry',
+            name="SecondEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('status', models.CharField(choices=[('awaited', 'second entry awaited'), ('differs', 'entries differ'), ('agreed', 'entries agree')], default='awaited', max_length=10)),
-                ('data', models.JSONField(default=dict)),
-                ('revision', models.PositiveIntegerField(default=0)),
-                ('entered_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('record', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='second_entry', to='crf.record')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("awaited", "second entry awaited"),
+                            ("differs", "entries differ"),
+                            ("agreed", "entries agree"),
+                        ],
+                        default="awaited",
+                        max_length=10,
+                    ),
+                ),
+                ("data", models.JSONField(default=dict)),
+                ("revision", models.PositiveIntegerField(default=0)),
+                (
+                    "entered_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "record",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="second_entry", to="crf.record"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'second entry',
-                'ordering': ['record_id'],
+                "verbose_name": "second entry",
+                "ordering": ["record_id"],
             },
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='attachment',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='83ec4a7830a6b1c7cc6962fad513e8c284c12a5b', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_bc209', table='crf_attachment', when='BEFORE')),
+            model_name="attachment",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="83ec4a7830a6b1c7cc6962fad513e8c284c12a5b",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_bc209",
+                    table="crf_attachment",
+                    when="BEFORE",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='attachment',
-            trigger=pgtrigger.compiler.Trigger(name='no_truncate', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot truncate %: its rows are kept for ever', TG_TABLE_NAME;", hash='43db13e41511ad6451c5976a6bed30276c0b24fb', level='STATEMENT', operation='TRUNCATE', pgid='pgtrigger_no_truncate_a99b9', table='crf_attachment', when='BEFORE')),
+            model_name="attachment",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot truncate %: its rows are kept for ever', TG_TABLE_NAME;",
+                    hash="43db13e41511ad6451c5976a6bed30276c0b24fb",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_a99b9",
+                    table="crf_attachment",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='calendarfeed',
-            constraint=models.UniqueConstraint(fields=('user', 'study'), name='one_feed_per_person_and_study'),
+            model_name="calendarfeed",
+            constraint=models.UniqueConstraint(fields=("user", "study"), name="one_feed_per_person_and_study"),
         ),
         migrations.AddConstraint(
-            model_name='draft',
-            constraint=models.UniqueConstraint(fields=('user', 'visit', 'form', 'repeat', 'purpose'), name='one_draft_per_person_and_place'),
+            model_name="draft",
+            constraint=models.UniqueConstraint(
+                fields=("user", "visit", "form", "repeat", "purpose"), name="one_draft_per_person_and_place"
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='historicalsecondentry',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='885d5b75675df921d8f993671375a58d64d4e8a9', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_9bc46', table='crf_historicalsecondentry', when='BEFORE')),
+            model_name="historicalsecondentry",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="885d5b75675df921d8f993671375a58d64d4e8a9",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_9bc46",
+                    table="crf_historicalsecondentry",
+                    when="BEFORE",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='historicalsecondentry',
-            trigger=pgtrigger.compiler.Trigger(name='no_truncate', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot truncate %: its rows are kept for ever', TG_TABLE_NAME;", hash='21b192c7653d4e31eba05d23b5dede65325de096', level='STATEMENT', operation='TRUNCATE', pgid='pgtrigger_no_truncate_f65d9', table='crf_historicalsecondentry', when='BEFORE')),
+            model_name="historicalsecondentry",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot truncate %: its rows are kept for ever', TG_TABLE_NAME;",
+                    hash="21b192c7653d4e31eba05d23b5dede65325de096",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_f65d9",
+                    table="crf_historicalsecondentry",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='presence',
-            constraint=models.UniqueConstraint(fields=('visit', 'form', 'repeat', 'user'), name='one_presence_per_place_and_person'),
+            model_name="presence",
+            constraint=models.UniqueConstraint(
+                fields=("visit", "form", "repeat", "user"), name="one_presence_per_place_and_person"
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='secondentry',
-            trigger=pgtrigger.compiler.Trigger(name='never_deleted', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot delete rows from % table', TG_TABLE_NAME;", hash='9dc5f4b6c2be6d7724a5f152c5e6c0196877e039', operation='DELETE', pgid='pgtrigger_never_deleted_569e6', table='crf_secondentry', when='BEFORE')),
+            model_name="secondentry",
+            trigger=pgtrigger.compiler.Trigger(
+                name="never_deleted",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot delete rows from % table', TG_TABLE_NAME;",
+                    hash="9dc5f4b6c2be6d7724a5f152c5e6c0196877e039",
+                    operation="DELETE",
+                    pgid="pgtrigger_never_deleted_569e6",
+                    table="crf_secondentry",
+                    when="BEFORE",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='secondentry',
-            trigger=pgtrigger.compiler.Trigger(name='no_truncate', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot truncate %: its rows are kept for ever', TG_TABLE_NAME;", hash='7a9cfcbdc3cb626237cc75afbed24f8ec7de7faf', level='STATEMENT', operation='TRUNCATE', pgid='pgtrigger_no_truncate_220d3', table='crf_secondentry', when='BEFORE')),
+            model_name="secondentry",
+            trigger=pgtrigger.compiler.Trigger(
+                name="no_truncate",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot truncate %: its rows are kept for ever', TG_TABLE_NAME;",
+                    hash="7a9cfcbdc3cb626237cc75afbed24f8ec7de7faf",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_no_truncate_220d3",
+                    table="crf_secondentry",
+                    when="BEFORE",
+                ),
+            ),
         ),
     ]
