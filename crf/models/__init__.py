@@ -1,8 +1,9 @@
 """The tables of forms and answers."""
 
 from crf.models.attachments import Attachment
-from crf.models.builds import StudyBuild, definition_of_build
+from crf.models.builds import BuildDraft, BuildRelease, StudyBuild, definition_of_build
 from crf.models.drafts import CalendarFeed, Draft, Presence
+from crf.models.quality import QualityFinding, QualityRun
 from crf.models.queries import Query, QueryMessage, QueryView, public_id
 from crf.models.records import Record
 from crf.models.sdv import SdvPlan, SourceVerification
@@ -10,9 +11,13 @@ from crf.models.second_entry import SecondEntry
 
 __all__ = [
     "Attachment",
+    "BuildDraft",
+    "BuildRelease",
     "CalendarFeed",
     "Draft",
     "Presence",
+    "QualityFinding",
+    "QualityRun",
     "Query",
     "QueryMessage",
     "QueryView",

@@ -13,27 +13,46 @@ from django.utils import timezone
 
 from crf.definitions.answers import read_answers
 from crf.definitions.check import FormState, evaluate
-from crf.definitions.model import Form, StudyDefinition
+from crf.definitions.model import Event, Form, StudyDefinition
 from crf.definitions.rows import last_number
 from crf.definitions.values import BadValue
 from crf.models import Record, StudyBuild
-from registry.models import Study, Subject, Visit
+from registry.models import Site, Study, Subject, Visit
 
 
 class NoBuild(LookupError):
-    """The study has no published build."""
+    """The study has no published build, or none is released at the site."""
 
 
-def current_build(study: Study) -> StudyBuild:
-    """The build new records are made with. Raises NoBuild."""
-    build = StudyBuild.objects.filter(study=study).order_by("-pk").first()
+def current_build(study: Study, site: Site | None = None) -> StudyBuild:
+    """The build new records are made with: the last one released at `site`; without a site, the last released anywhere.
+
+    A study whose builds were never released has its newest one for the pages of the whole study. Raises NoBuild.
+    """
+    builds = StudyBuild.objects.filter(study=study)
+    released = builds.filter(releases__site=site) if site else builds.filter(releases__isnull=False)
+    build = released.order_by("-releases__pk").first()
+    if build is None and site is None:
+        build = builds.order_by("-pk").first()
     if build is None:
-        raise NoBuild(f"study {study.code} has no published build; run import_study")
+        where = f"site {site.code} of study {study.code}" if site else f"study {study.code}"
+        raise NoBuild(f"{where} has no {'released' if site else 'published'} build")
     return build
 
 
-def definition_of(study: Study) -> StudyDefinition:
-    return current_build(study).study_definition
+def definition_of(study: Study, site: Site | None = None) -> StudyDefinition:
+    return current_build(study, site).study_definition
+
+
+def event_of(definition: StudyDefinition, oid: str) -> Event | None:
+    """The event, or None where this build no longer has it: visits outlive the build that planned them."""
+    return next((event for event in definition.events if event.oid == oid), None)
+
+
+def orphans(record: Record) -> dict[str, Any]:
+    """What the record holds that its form does not ask (any more), by name, as an earlier build stored it."""
+    asked = record.study_definition.form(record.form).items
+    return {name: value for name, value in record.data.items() if name not in asked}
 
 
 def context_for(subject: Subject, records: Iterable[Record], *, visit: Visit | None = None) -> dict[str, Any]:
@@ -142,7 +161,7 @@ class CasebookRow:
 
 def casebook(subject: Subject, language: str = "zh-hans") -> list[CasebookRow]:
     """Visits × forms with their state, in the order of the schedule; a constant number of queries."""
-    study = definition_of(subject.study)
+    study = definition_of(subject.study, subject.site)
     order = {event.oid: position for position, event in enumerate(study.events)}
     visits = sorted(
         (visit for visit in subject.visits.all() if visit.event in order), key=lambda v: (order[v.event], v.repeat)

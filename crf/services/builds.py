@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from crf.definitions.model import StudyDefinition
 from crf.models import StudyBuild
+from crf.services import release as releases
 from registry import audit
 from registry.models import Study, User
 from registry.permissions import Permission, authorise
@@ -19,11 +20,12 @@ class VersionTaken(ValueError):
     """A build of this version exists with other content."""
 
 
-def publish(*, definition: StudyDefinition, synthetic: bool = False, by: User) -> StudyBuild:
+def publish(*, definition: StudyDefinition, synthetic: bool = False, release: bool = True, by: User) -> StudyBuild:
     """Store the definition as the study's newest build; the same content again returns the build there is.
 
-    Creates the study, its sites and groups when they are new. Raises VersionTaken when this version was already
-    published with other content.
+    Creates the study, its sites and groups when they are new. With `release` the build is in force at every site of
+    the definition at once; without, each site goes on with the build it has. Raises VersionTaken when this version was
+    already published with other content.
     """
     study = Study.objects.filter(code=definition.code).first()
     authorise(by, Permission.BUILD_IMPORT if study else Permission.STUDY_CREATE, study=study)
@@ -51,6 +53,9 @@ def publish(*, definition: StudyDefinition, synthetic: bool = False, by: User) -
             published_by=by,
         )
         audit.event(kind="build.publish", study=study, details={"version": build.version, "sha256": build.sha256})
+        if release:
+            named = [site.code for site in definition.sites]
+            releases.release(build=build, sites=study.sites.filter(code__in=named), by=by)
     return build
 
 

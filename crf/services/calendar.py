@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from crf.definitions import schedule
 from crf.definitions.model import StudyDefinition
 from crf.models import Record
-from crf.selectors import definition_of, subject_records
+from crf.selectors import definition_of, event_of, subject_records
 from registry import audit
 from registry.models import Subject, User, Visit
 from registry.permissions import Permission, authorise
@@ -18,28 +18,45 @@ from registry.services import visits
 def replan(*, subject: Subject, records: Iterable[Record] | None = None, by: User) -> list[Visit]:
     """Bring the calendar up to date: every event of the study, dated where its anchor is known."""
     authorise(by, Permission.RECORD_ENTER, subject=subject)
-    definition = definition_of(subject.study)
-    known = anchor_dates(subject, definition, subject_records(subject) if records is None else records)
+    definition = definition_of(subject.study, subject.site)
+    records = subject_records(subject) if records is None else records
+    planned = planned_visits(subject, definition, records, subject.visits.all())
+    return visits.plan(subject=subject, planned=planned, by=by)
+
+
+def planned_visits(
+    subject: Subject, definition: StudyDefinition, records: Iterable[Record], present: Iterable[Visit]
+) -> list[visits.PlannedVisit]:
+    """The whole calendar as it should be: the schedule's events, and the repeats that are there."""
+    known = anchor_dates(subject, definition, records)
     group = subject.group.code if subject.group_id else None
     wanted = schedule.planned_visits(definition, known, group=group)
     repeats = [
-        schedule.planned(definition.event(visit.event), known, repeat=visit.repeat)
-        for visit in subject.visits.all()
-        if visit.repeat > 1
+        schedule.planned(event, known, repeat=visit.repeat)
+        for visit in present
+        # A later build may have dropped the event: its visits stay as they are.
+        if visit.repeat > 1 and (event := event_of(definition, visit.event))
     ]
-    return visits.plan(subject=subject, planned=[_as_visit(one) for one in [*wanted, *repeats]], by=by)
+    return [_as_visit(one) for one in [*wanted, *repeats]]
 
 
 def add_repeat(*, subject: Subject, event: str, by: User) -> Visit:
     """One more visit of a repeating event, planned after the one before it."""
     authorise(by, Permission.RECORD_ENTER, subject=subject)
-    definition = definition_of(subject.study)
+    definition = definition_of(subject.study, subject.site)
     with audit.change(by=by):
         Subject.objects.select_for_update().only("pk").get(pk=subject.pk)
         last = subject.visits.filter(event=event).order_by("-repeat").first()
-        known = anchor_dates(subject, definition, subject_records(subject))
-        planned = schedule.planned(definition.event(event), known, repeat=(last.repeat if last else 0) + 1)
-        return visits.plan(subject=subject, planned=[_as_visit(planned)], by=by)[0]
+        planned = next_repeat(subject, definition, subject_records(subject), event, last.repeat if last else 0)
+        return visits.plan(subject=subject, planned=[planned], by=by)[0]
+
+
+def next_repeat(
+    subject: Subject, definition: StudyDefinition, records: Iterable[Record], event: str, last: int
+) -> visits.PlannedVisit:
+    """The visit after the `last` one of a repeating event."""
+    known = anchor_dates(subject, definition, records)
+    return _as_visit(schedule.planned(definition.event(event), known, repeat=last + 1))
 
 
 def hangs_on(definition: StudyDefinition, form: str) -> bool:

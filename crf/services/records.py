@@ -82,7 +82,7 @@ def save(
         records = subject_records(subject)
         record = _existing(records, visit, form, repeat)
         _refuse_stale(record, expected_revision)
-        build_id = record.build_id if record else current_build(subject.study).pk
+        build_id = record.build_id if record else current_build(subject.study, subject.site).pk
         definition = definition_of_build(build_id)
         _refuse_place(definition, visit, form, repeat)
         _refuse_words(definition.form(form), comments or {}, reason, language)

@@ -74,7 +74,7 @@ def place_or_404(request: HttpRequest, code: str, number: str, event: str, visit
     the_visit.subject = subject
     records = subject_records(subject)
     record = next((r for r in records if (r.visit_id, r.form, r.repeat) == (the_visit.pk, form, repeat)), None)
-    build = record.build if record else current_build(subject.study)
+    build = record.build if record else current_build(subject.study, subject.site)
     held = rights(request.user, site=subject.site)
     the_form = form_or_404(build.study_definition, event, form)
     place = Place(subject, the_visit, the_form, repeat, build, record, records, held)

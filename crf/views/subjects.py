@@ -49,7 +49,7 @@ def enrol_subject(request: HttpRequest, code: str) -> HttpResponse:
 @require_POST
 def add_visit(request: HttpRequest, code: str, number: str, event: str) -> HttpResponse:
     subject = subject_or_404(request, code, number, needs=Permission.RECORD_ENTER)
-    definition = definition_of(subject.study)
+    definition = definition_of(subject.study, subject.site)
     if event not in {one.oid for one in definition.events if one.kind == "repeating"}:
         raise Http404(f"{event} is not a repeating visit")
     visit = calendar.add_repeat(subject=subject, event=event, by=request.user)
@@ -67,7 +67,7 @@ def _enrolled(form: EnrolSubject, user: User) -> Subject | None:
 
 def _shown(row: CasebookRow, subject: Subject) -> dict[str, Any]:
     """One visit of the casebook: its dates, its forms, and whether one more may follow."""
-    study = definition_of(subject.study)
+    study = definition_of(subject.study, subject.site)
     event = study.event(row.visit.event)
     last = max(visit.repeat for visit in subject.visits.all() if visit.event == row.visit.event)
     today = timezone.localdate()

@@ -43,7 +43,7 @@ def fill(*, subject: Subject, by: User) -> list[Record]:
     """
     authorise(by, Permission.IMAGE_UPLOAD, subject=subject)
     try:
-        definition = definition_of(subject.study)
+        definition = definition_of(subject.study, subject.site)
     except NoBuild:
         return []
     imaging = definition.imaging
