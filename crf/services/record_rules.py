@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crf.definitions.check import FormState
+from crf.definitions.check import Finding, FormState
 from crf.definitions.model import Form
 from crf.definitions.rows import address, flat
 from crf.models import Record
 
+# Findings that ask for an answer, tell of a broken rule, or are about what is about to go.
+NO_COMMENT = frozenset({"required", "hidden", "rule", "derive", "rows"})
 PAST_ENTRY = frozenset({Record.Status.COMPLETE, Record.Status.VERIFIED, Record.Status.SIGNED})
 
 
@@ -33,6 +35,18 @@ def next_status(record: Record | None, state: FormState, *, is_same: bool, compl
     if (complete or was_complete) and not any(finding.blocks_completion for finding in state.findings):
         return Record.Status.COMPLETE
     return Record.Status.IN_PROGRESS
+
+
+def unexplained(state: FormState, comments: Mapping[str, str]) -> list[Finding]:
+    """The soft findings that nobody has commented, of those a person can answer for."""
+    return [
+        finding
+        for finding in state.findings
+        if finding.severity == "soft"
+        and finding.check not in NO_COMMENT
+        and finding.item in state.visible
+        and not comments.get(finding.item, "").strip()
+    ]
 
 
 def changed_without_reason(

@@ -10,10 +10,11 @@ from django.utils.translation import gettext as _
 
 from crf.definitions.check import FormState, evaluate
 from crf.definitions.model import Form, StudyDefinition
+from crf.definitions.rows import flat
 from crf.definitions.values import MAX_TEXT, BadValue, refuse_unprintable
-from crf.models import Record, definition_of_build
+from crf.models import Record, SecondEntry, definition_of_build
 from crf.selectors import Entry, context_for, current_build, in_calendar_order, read_entry, subject_records
-from crf.services import calendar, record_rules
+from crf.services import attachments, calendar, record_rules
 from registry import audit
 from registry.models import Study, Subject, User, Visit
 from registry.permissions import Permission, authorise
@@ -64,6 +65,7 @@ def save(
     comments: Mapping[str, str] | None = None,
     reason: str = "",
     complete: bool = False,
+    explained: bool = False,
     expected_revision: int | None = None,
     source: str = "",
     language: str = "zh-hans",
@@ -72,8 +74,10 @@ def save(
     """Store what was typed for one form: parse, derive, check, then one revision and one history row.
 
     `data` is {item: typed value}; items left out stay as they are, empty ones are cleared. Findings do not block a
-    save in progress; `complete=True` asks for no hard finding and nothing required left open. A save that changes
-    nothing writes nothing. Raises RecordRefused, ReasonNeeded, EditConflict, RecordIsLocked, PermissionDenied.
+    save in progress; `complete=True` asks for no hard finding and nothing required left open, and, where a person is
+    there to give it (`explained=True`: page and API, not a file), for a comment on each soft finding. A form that is
+    entered twice stays in progress until both entries agree. A save that changes nothing writes nothing.
+    Raises RecordRefused, ReasonNeeded, EditConflict, RecordIsLocked, PermissionDenied.
     """
     authorise(by, Permission.RECORD_ENTER, subject=subject)
     with audit.change(by=by, reason=reason, source=source):
@@ -88,17 +92,22 @@ def save(
         _refuse_words(definition.form(form), comments or {}, reason, language)
         entry = _read(subject, visit, form, data, record, definition, records, language)
         values = record_rules.kept(entry.state)
-        _refuse_incomplete(entry, complete, language)
         merged = {**(record.comments if record else {}), **(comments or {})}
         merged = {item: text for item, text in merged.items() if text}
+        _refuse_files(values, record, subject)
+        _refuse_incomplete(entry, complete, language)
+        _refuse_unexplained(entry, merged, complete and explained, language)
         is_same = record is not None and (record.data, record.comments) == (values, merged)
-        status = record_rules.next_status(record, entry.state, is_same=is_same, complete=complete)
+        held_back = complete and definition.form(form).double_entry and not _entries_agree(record)
+        status = record_rules.next_status(record, entry.state, is_same=is_same, complete=complete and not held_back)
         if record and is_same and record.status == status:
+            _await_second_entry(record, held_back)
             return SaveResult(record, entry.state, changed=False)
         _ask_reason(record, values, merged, reason)
         record = record or Record(subject=subject, visit=visit, form=form, repeat=repeat, build_id=build_id)
         record.data, record.comments, record.status = values, merged, status
         record.save()
+        _await_second_entry(record, held_back)
         everything = in_calendar_order([one for one in records if one.pk != record.pk] + [record])
         _refresh_dependants(subject, record, everything, by)
         if calendar.hangs_on(definition, form):
@@ -246,6 +255,34 @@ def _refuse_incomplete(entry: Entry, complete: bool, language: str) -> None:
     open_items = [finding for finding in entry.state.findings if finding.check == "required"]
     if hard or open_items:
         raise RecordRefused([(f.item, f.message.of(language)) for f in [*hard, *open_items]], entry)
+
+
+def _refuse_unexplained(entry: Entry, comments: Mapping[str, str], due: bool, language: str) -> None:
+    """A soft finding stands when somebody says why."""
+    unexplained = record_rules.unexplained(entry.state, comments) if due else []
+    if unexplained:
+        asked = _("If the value is right, say why in the comment; else correct it.")
+        problems = [(one.item, f"{one.message.of(language)} {asked}") for one in unexplained]
+        raise RecordRefused(problems, entry)
+
+
+def _refuse_files(values: Mapping[str, Any], record: Record | None, subject: Subject) -> None:
+    """A file that answers an item was uploaded for this subject, and is named as it was stored."""
+    named = {place: value for place, value in flat(values).items() if isinstance(value, dict) and "file" in value}
+    before = flat(record.data) if named and record else {}
+    new = {place: value for place, value in named.items() if before.get(place) != value}
+    if new and (strange := attachments.refused_files(new, subject=subject)):
+        raise RecordRefused([(place, _("This file was not uploaded for this subject.")) for place in strange])
+
+
+def _entries_agree(record: Record | None) -> bool:
+    return record is not None and SecondEntry.objects.filter(record=record, status=SecondEntry.Status.AGREED).exists()
+
+
+def _await_second_entry(record: Record, held_back: bool) -> None:
+    """The first entry is finished; another person types the same paper before the record is complete."""
+    if held_back and not SecondEntry.objects.filter(record=record).exists():
+        SecondEntry(record=record).save()
 
 
 def _ask_reason(record: Record | None, values: dict[str, Any], comments: dict[str, str], reason: str) -> None:
