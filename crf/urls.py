@@ -3,7 +3,7 @@
 from django.urls import path
 
 from crf import api
-from crf.views import approvals, histories, imports, records, studies, subjects
+from crf.views import approvals, histories, imports, quality, records, studies, subjects
 
 STUDY = "studies/<slug:code>/"
 SUBJECT = f"{STUDY}subjects/<str:number>/"
@@ -13,6 +13,11 @@ app_name = "crf"
 urlpatterns = [
     path(f"{STUDY}import/", imports.import_records, name="import-records"),
     path(f"{STUDY}records/", studies.study_records, name="study-records"),
+    path(f"{STUDY}quality/", quality.dashboard, name="quality"),
+    path(f"{STUDY}quality/forms/", quality.rows, name="quality-rows"),
+    path(f"{STUDY}quality/findings/", quality.findings, name="quality-findings"),
+    path(f"{STUDY}quality/findings/<int:finding_id>/", quality.dismiss, name="dismiss-finding"),
+    path(f"{STUDY}quality/run/", quality.run, name="run-quality"),
     path(f"{STUDY}subjects/enrol/", subjects.enrol_subject, name="enrol-subject"),
     path(SUBJECT, subjects.subject, name="subject"),
     path(f"{SUBJECT}visits/<slug:event>/add/", subjects.add_visit, name="add-visit"),

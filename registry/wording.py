@@ -30,6 +30,7 @@ KINDS = {
     "membership.revoke": _("role revoked"),
     "model.run": _("models evaluated"),
     "nightly": _("nightly run"),
+    "quality.run": _("data-quality rules run"),
     "record.unlock": _("record unlocked"),
     "records.import": _("records imported"),
     "rules.publish": _("endpoint rules published"),

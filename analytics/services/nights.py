@@ -1,4 +1,4 @@
-"""What happens every night: seal the audit trail, derive endpoints, extract and re-evaluate what is new."""
+"""What happens every night: seal the audit, derive endpoints, re-evaluate what is new, look for errors in the data."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from analytics.selectors import plans, rules, runs, storage
 from analytics.selectors.content import subject_rows
 from analytics.selectors.datasets import newest
 from analytics.services import evaluations, features
+from crf.services import quality
 from registry.jobs import Progress
 from registry.models import AuditSeal, Study, User
 from registry.permissions import Permission, authorise
@@ -38,7 +39,7 @@ def start(*, study: Study, by: User) -> dict[str, Any]:
         for plan in plans.plans(dataset.rules)
         if not runs.is_current(dataset, plan)
     ]
-    return {"endpoints": derived, "jobs": queued}
+    return {"endpoints": derived, "jobs": [*queued, quality.start(study=study, by=by).pk]}
 
 
 def run(*, study: Study, progress: Progress | None = None, by: User) -> dict[str, Any]:
@@ -51,7 +52,8 @@ def run(*, study: Study, progress: Progress | None = None, by: User) -> dict[str
         for plan in plans.plans(dataset.rules):
             found = evaluations.evaluate(dataset=dataset, plan=plan, job=None, only_if_changed=True, by=by)
             evaluated += [found.pk] if found else []
-    return {"endpoints": derived, "feature_sets": made, "evaluations": evaluated}
+    found = quality.run(study=study, by=by)
+    return {"endpoints": derived, "feature_sets": made, "evaluations": evaluated, "findings": found.counts}
 
 
 def derive_endpoints(*, study: Study, by: User) -> dict[str, dict[str, int]]:

@@ -37,13 +37,19 @@ def store(*, subject: Subject, name: str, hospital_number: str, id_number: str =
     authorise(by, Permission.SUBJECT_ENROL, subject=subject)
     with audit.change(by=by):
         identity = Identity.objects.filter(subject=subject).first() or Identity(subject=subject)
-        identity.name_encrypted = _encrypt(name)
-        identity.hospital_number_encrypted = _encrypt(hospital_number)
-        identity.hospital_number_hash = hospital_number_hash(subject.site, hospital_number)
-        identity.id_number_encrypted = _encrypt(id_number) if id_number else None
-        identity.id_number_hash = study_hash(subject.study, "id", id_number) or None
-        identity.name_hash = study_hash(subject.study, "name", name) or None
-        identity.save()
+        filled(identity, name=name, hospital_number=hospital_number, id_number=id_number).save()
+    return identity
+
+
+def filled(identity: Identity, *, name: str = "", hospital_number: str = "", id_number: str = "") -> Identity:
+    """The identity with what it keeps of these, encrypted and hashed; not saved."""
+    subject = identity.subject
+    identity.name_encrypted = _encrypt(name)
+    identity.hospital_number_encrypted = _encrypt(hospital_number)
+    identity.hospital_number_hash = hospital_number_hash(subject.site, hospital_number)
+    identity.id_number_encrypted = _encrypt(id_number) if id_number else None
+    identity.id_number_hash = study_hash(subject.study, "id", id_number) or None
+    identity.name_hash = study_hash(subject.study, "name", name) or None
     return identity
 
 

@@ -21,10 +21,11 @@ from django.utils import timezone
 
 from analytics.selectors import plans
 from analytics.services import datasets, evaluations
+from crf.models import QualityFinding
 from crf.services import calendar
 from imaging.models import Series
 from imaging.services import intake
-from registry import jobs
+from registry import audit, jobs
 from registry.models import User
 from registry.permissions import Role
 from registry.services import people
@@ -75,6 +76,11 @@ DOORS = {
     "registry:job": Door("study", JOBS),
     "crf:import-records": Door("study", ENTRY, ENTRY),
     "crf:study-records": Door("study", CASEBOOK),
+    "crf:quality": Door("study", CASEBOOK),
+    "crf:quality-rows": Door("study", CASEBOOK),
+    "crf:quality-findings": Door("study", CASEBOOK),
+    "crf:dismiss-finding": Door("site", frozenset({"monitor", "data_manager"}), frozenset({"monitor", "data_manager"})),
+    "crf:run-quality": Door("study", None, frozenset({"monitor", "data_manager"})),
     "crf:enrol-subject": Door("study", ENTRY, ENTRY),
     "crf:subject": Door("site", CASEBOOK),
     "crf:add-visit": Door("site", None, ENTRY),
@@ -205,6 +211,10 @@ def _built(folder: str) -> tuple[dict[str, Any], dict[str, Visitor]]:
     enter(subject, "DM", {"age": "51"}, reason=f"other: {HOSTILE}", by=system)
     enter(subject, "LB", {"lb_date": "2026-03-02"}, by=system)
     calendar.add_repeat(subject=subject, event="FOLLOW", by=system)
+    with audit.change(by=system):
+        finding = QualityFinding(study=study, site=site, subject=subject, rule="outlier", form="DM", item="age")
+        finding.details = {"value": 50, "low": 60, "high": 70}
+        finding.save()
     taken = intake.receive(files=stack(), study=study, site=site, by=system)
     series = Series.objects.get(study=study)
     things = {
@@ -219,6 +229,7 @@ def _built(folder: str) -> tuple[dict[str, Any], dict[str, Visitor]]:
         "intake_id": taken.pk,
         "series_id": series.pk,
         "mask_id": add(series, reader).pk,
+        "finding_id": finding.pk,
         "dataset_id": dataset.pk,
         "evaluation_id": made.pk,
         "language": "en",

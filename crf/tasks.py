@@ -1,0 +1,20 @@
+"""What Celery does for forms and answers: each task carries ids, may arrive twice, and calls one service."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from crf.services import quality
+from registry import jobs
+from registry.models import Study
+from registry.services.people import system_user
+
+
+@shared_task(acks_late=True)
+def run_quality(*, job_id: int, study_id: int) -> None:
+    """The rules over all records; twice, the second run finds the same."""
+    with jobs.running(job_id) as progress:
+        assert progress.job
+        by = progress.job.requested_by or system_user()
+        made = quality.run(study=Study.objects.get(pk=study_id), progress=progress, by=by)
+        progress.finish({"records": made.records, **made.counts})

@@ -1,0 +1,260 @@
+"""How far capture has come and what the rules found, with figures that lead to their rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from crf.definitions.model import StudyDefinition
+from crf.models import QualityFinding, QualityRun, Record
+from crf.quality import words
+from crf.selectors import definition_of
+from crf.selectors import progress as figures
+from crf.services import quality
+from crf.views.entry_page import language
+from crf.views.places import record_url, visit_name
+from registry.models import Job, Study, Subject, User, Visit
+from registry.permissions import Permission
+from registry.web import render_page, study_or_404, url_or_none
+
+PER_PAGE = 50
+COLOURS = {"checked": "#1d5c39", "complete": "#6fae86", "in_progress": "#6aa3c8", "missing": "#d5dde4"}
+
+
+@require_safe
+def dashboard(request: HttpRequest, code: str) -> HttpResponse:
+    """Completeness and queries by site and form; findings by rule."""
+    study = study_or_404(request, code, needs=Permission.RECORD_VIEW)
+    definition = definition_of(study)
+    table = figures.progress(study, request.user, definition, language())
+    found = _findings(study, request.user)
+    counts = found.filter(state=QualityFinding.State.OPEN).order_by().values_list("rule").annotate(n=Count("pk"))
+    context = {
+        "progress": table,
+        "chart": _chart(table),
+        "rules": [(rule, text.of(language()), dict(counts).get(rule, 0)) for rule, text in words.RULES.items()],
+        "off": definition.quality.off,
+        "last": QualityRun.objects.filter(study=study).first(),
+        "jobs": _under_way(study, request.user),
+        "queries_url": url_or_none("crf:queries", study.code),
+    }
+    return render_page(request, "crf/quality.html", context)
+
+
+@require_safe
+def rows(request: HttpRequest, code: str) -> HttpResponse:
+    """The records, or the visits without one, behind a figure of the dashboard."""
+    study = study_or_404(request, code, needs=Permission.RECORD_VIEW)
+    definition = definition_of(study)
+    filters = RowFilter(request.GET, study=study, user=request.user, definition=definition)
+    chosen = filters.chosen()
+    if chosen["state"] == figures.MISSING:
+        place = {"site": chosen["site"], "form": chosen["form"]}
+        found = figures.missing_visits(study, request.user, definition, **place)
+    else:
+        found = figures.records_in(study, request.user, **chosen)
+    page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
+    page.object_list = [_row(definition, one, chosen["form"]) for one in page.object_list]
+    return render_page(request, "crf/quality_rows.html", {"filters": filters, "page": page})
+
+
+@require_safe
+def findings(request: HttpRequest, code: str) -> HttpResponse:
+    """What the rules found, newest rules' words, with the way to the record."""
+    study = study_or_404(request, code, needs=Permission.RECORD_VIEW)
+    filters = FindingFilter(request.GET, study=study, user=request.user)
+    found = filters.applied_to(_findings(study, request.user).select_related("site", "subject", "visit"))
+    page = Paginator(found.order_by("rule", "site__code", "pk"), PER_PAGE).get_page(request.GET.get("page"))
+    others = _others(page.object_list, study, request.user)
+    definition = definition_of(study)
+    page.object_list = [_finding(definition, one, others) for one in page.object_list]
+    return render_page(request, "crf/quality_findings.html", {"filters": filters, "page": page})
+
+
+@require_POST
+def run(request: HttpRequest, code: str) -> HttpResponse:
+    study = study_or_404(request, code, needs=Permission.QUALITY_RUN)
+    quality.start(study=study, by=request.user)
+    messages.success(request, _("The rules are running; they go on when you leave this page."))
+    return redirect("crf:quality", study.code)
+
+
+@require_http_methods(["GET", "POST"])
+def dismiss(request: HttpRequest, code: str, finding_id: int) -> HttpResponse:
+    """Set a finding aside, with the reason."""
+    study = study_or_404(request, code)
+    visible = QualityFinding.objects.visible_to(request.user).select_related("site", "subject", "visit")
+    finding = get_object_or_404(visible, study=study, pk=finding_id)
+    study_or_404(request, code, needs=Permission.QUALITY_RUN)
+    form = Explanation(request.POST or None)
+    if form.is_valid():
+        quality.dismiss(finding=finding, explanation=form.cleaned_data["explanation"], by=request.user)
+        messages.success(request, _("The finding is set aside."))
+        return redirect("crf:quality-findings", study.code)
+    shown = _finding(definition_of(study), finding, _others([finding], study, request.user))
+    return render_page(
+        request, "crf/quality_dismiss.html", {"finding": shown, "form": form}, status=422 if form.is_bound else 200
+    )
+
+
+class Explanation(forms.Form):
+    explanation = forms.CharField(
+        label=gettext_lazy("Why it is no error"), max_length=1000, widget=forms.Textarea(attrs={"rows": 3})
+    )
+
+
+class _Filter(forms.Form):
+    """Choices of a list; a wrong one filters nothing."""
+
+    site = forms.ChoiceField(label=gettext_lazy("Site"), required=False)
+
+    def __init__(self, *args: Any, study: Study, user: User, **options: Any) -> None:
+        super().__init__(*args, **options)
+        sites = study.sites.visible_to(user, needs=Permission.RECORD_VIEW)
+        self.fields["site"].choices = [("", _("all")), *((one.code, f"{one.code} {one.name}") for one in sites)]
+
+    def chosen(self) -> dict[str, str]:
+        self.is_valid()
+        return {name: self.cleaned_data.get(name, "") for name in self.fields}
+
+
+class RowFilter(_Filter):
+    form = forms.ChoiceField(label=gettext_lazy("Form"), required=False)
+    state = forms.ChoiceField(label=gettext_lazy("State"), required=False)
+
+    def __init__(self, *args: Any, definition: StudyDefinition, **options: Any) -> None:
+        super().__init__(*args, **options)
+        names = [(one.oid, one.name.of(language())) for one in definition.forms]
+        self.fields["form"].choices = [("", _("all")), *names]
+        self.fields["state"].choices = [
+            ("", _("all")),
+            (figures.MISSING, _("due, not begun")),
+            *Record.Status.choices,
+            ("entered", _("complete and beyond")),
+            ("checked", _("verified and beyond")),
+        ]
+
+
+class FindingFilter(_Filter):
+    rule = forms.ChoiceField(label=gettext_lazy("Rule"), required=False)
+    state = forms.ChoiceField(label=gettext_lazy("State"), required=False)
+    subject = forms.CharField(
+        label=gettext_lazy("Subject"), required=False, widget=forms.TextInput(attrs={"type": "search"})
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        rules = [(rule, text.of(language())) for rule, text in words.RULES.items()]
+        self.fields["rule"].choices = [("", _("all")), *rules]
+        self.fields["state"].choices = [*QualityFinding.State.choices, ("all", _("all"))]
+
+    def applied_to(self, found: Any) -> Any:
+        chosen = self.chosen()
+        state = chosen["state"] or QualityFinding.State.OPEN
+        found = found if state == "all" else found.filter(state=state)
+        for name, path in (("rule", "rule"), ("site", "site__code"), ("subject", "subject__number")):
+            if chosen[name]:
+                found = found.filter(**{path: chosen[name].strip()})
+        return found
+
+
+@dataclass(frozen=True)
+class FindingView:
+    """A finding in the reader's language, and where it is."""
+
+    finding: QualityFinding
+    rule: str
+    text: str
+    place: str
+    url: str
+
+
+def _findings(study: Study, user: User) -> Any:
+    return QualityFinding.objects.visible_to(user, needs=Permission.RECORD_VIEW).filter(study=study)
+
+
+def _others(found: Any, study: Study, user: User) -> dict[int, str]:
+    """The numbers of the other subjects of pairs, where the reader may see them."""
+    keys = {one.details["other_subject"] for one in found if one.rule == "duplicate_subject"}
+    visible = Subject.objects.visible_to(user, needs=Permission.RECORD_VIEW).filter(study=study, pk__in=keys)
+    return dict(visible.values_list("pk", "number"))
+
+
+def _finding(definition: StudyDefinition, one: QualityFinding, others: dict[int, str]) -> FindingView:
+    label = quality.label_of(definition, one.form, one.item)
+    other = others.get(one.details.get("other_subject", 0), "")
+    text = words.told(one.rule, one.details, label=label, other=other).of(language())
+    place, url = "", ""
+    if one.visit and one.subject:
+        place = visit_name(definition, one.visit)
+        url = _url(one.visit, one.form, one.repeat, one.subject) if one.form else ""
+    return FindingView(one, words.RULES[one.rule].of(language()), text, place, url)
+
+
+def _row(definition: StudyDefinition, one: Record | Visit, form: str) -> dict[str, Any]:
+    visit = one.visit if isinstance(one, Record) else one
+    oid, repeat = (one.form, one.repeat) if isinstance(one, Record) else (form, 1)
+    return {
+        "subject": one.subject,
+        "visit": visit,
+        "visit_name": visit_name(definition, visit),
+        "form_name": definition.form(oid).name.of(language()),
+        "state": str(Record.Status(one.status).label) if isinstance(one, Record) else _("due, not begun"),
+        "url": _url(visit, oid, repeat, one.subject),
+    }
+
+
+def _url(visit: Visit, form: str, repeat: int, subject: Subject) -> str:
+    return record_url("crf:edit-record", visit, form, repeat, subject)
+
+
+def _under_way(study: Study, user: User) -> Any:
+    waiting = [Job.State.QUEUED, Job.State.RUNNING]
+    found = Job.objects.visible_to(user, needs=Permission.JOB_VIEW).filter(study=study, kind=quality.KIND)
+    return found.filter(state__in=waiting).select_related("study", "requested_by")
+
+
+def _chart(table: list[figures.Progress]) -> dict[str, Any]:
+    """One bar per site: what is verified, complete, in progress and not begun, over all forms."""
+    sites: dict[str, dict[str, int]] = {}
+    for one in table:
+        sums = sites.setdefault(f"{one.site.code} {one.site.name}", dict.fromkeys(COLOURS, 0))
+        sums["checked"] += one.checked
+        sums["complete"] += one.states[Record.Status.COMPLETE]
+        sums["in_progress"] += one.states[Record.Status.IN_PROGRESS]
+        sums["missing"] += one.missing
+    names = {
+        "checked": _("verified and beyond"),
+        "complete": str(Record.Status.COMPLETE.label),
+        "in_progress": str(Record.Status.IN_PROGRESS.label),
+        "missing": _("due, not begun"),
+    }
+    codes = list(sites)[::-1]
+    return {
+        "grid": {"left": 8, "right": 24, "top": 56, "bottom": 8, "containLabel": True},
+        "legend": {"top": 0, "left": 0},
+        "tooltip": {"trigger": "axis", "axisPointer": {"type": "shadow"}},
+        "xAxis": {"type": "value", "minInterval": 1},
+        "yAxis": {"type": "category", "data": codes, "axisLabel": {"width": 160, "overflow": "truncate"}},
+        "series": [
+            {
+                "name": names[state],
+                "type": "bar",
+                "stack": "all",
+                "barWidth": 18,
+                "data": [sites[code][state] for code in codes],
+                "color": colour,
+            }
+            for state, colour in COLOURS.items()
+        ],
+    }
