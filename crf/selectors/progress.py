@@ -121,7 +121,7 @@ def missing_visits(study: Study, user: User, definition: StudyDefinition, *, sit
 
 
 def records_in(study: Study, user: User, *, site: str, form: str, state: str) -> QuerySet:
-    """The records behind a figure; `state` is a status, `entered` (complete or later) or `checked` (verified or later)."""
+    """The records behind a figure; `state` is a status, `entered` (complete, later) or `checked` (verified, later)."""
     records = visible_records(study, user).select_related("subject", "subject__site", "visit")
     if site:
         records = records.filter(subject__site__code=site)
