@@ -3,6 +3,7 @@
 from crf.models.attachments import Attachment
 from crf.models.builds import BuildDraft, BuildRelease, StudyBuild, definition_of_build
 from crf.models.drafts import CalendarFeed, Draft, Presence
+from crf.models.exports import RecordExport
 from crf.models.quality import QualityFinding, QualityRun
 from crf.models.queries import Query, QueryMessage, QueryView, public_id
 from crf.models.records import Record
@@ -22,6 +23,7 @@ __all__ = [
     "QueryMessage",
     "QueryView",
     "Record",
+    "RecordExport",
     "SdvPlan",
     "SecondEntry",
     "SourceVerification",

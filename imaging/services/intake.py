@@ -5,14 +5,12 @@ Nothing identified is written anywhere: files are read, de-identified and hashed
 
 from __future__ import annotations
 
-import hmac
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
 
 from imaging import selectors
@@ -26,6 +24,7 @@ from registry import audit
 from registry.jobs import Progress
 from registry.models import Site, Study, Subject, User
 from registry.permissions import Permission, authorise
+from registry.pseudonyms import study_key
 from registry.services import identities
 
 Source = bytes | Path
@@ -79,7 +78,7 @@ def receive(
 
 def pseudonyms(study: Study) -> Pseudonyms:
     """The study's keyed replacements: one person's images in two studies can't be linked by UID or date."""
-    return Pseudonyms(hmac.digest(settings.PSEUDONYM_KEY.encode(), f"imaging|{study.code}".encode(), "sha256"))
+    return Pseudonyms(study_key(study))
 
 
 def expanded(files: Iterable[tuple[str, Source]]) -> Iterator[tuple[str, Source | Refused]]:
