@@ -1,0 +1,25 @@
+"""CDISC ODM out: `write_metadata` for a definition, `OdmDataWriter` for a study with its records."""
+
+from __future__ import annotations
+
+from crf.definitions.model import StudyDefinition
+
+from .odm_metadata import Metadata13
+from .xml_text import attributes
+
+VERSIONS = ("1.3.2", "1.3.1")
+SPACE = "http://www.cdisc.org/ns/odm/v1.3"
+EPOCH = "2000-01-01T00:00:00+00:00"
+
+
+def write_metadata(
+    study: StudyDefinition, *, version: str = "1.3.2", created: str = EPOCH, file_oid: str = ""
+) -> bytes:
+    """The definition as an ODM file. The same definition and `created` (ISO date and time) give the same bytes."""
+    head = attributes({
+        "xmlns": SPACE, "ODMVersion": version, "FileType": "Snapshot", "Granularity": "Metadata",
+        "FileOID": file_oid or f"{study.code}.{study.version}", "CreationDateTime": created, "SourceSystem": "Lobule",
+    })  # fmt: skip
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<ODM{head}>\n{Metadata13(study).study_element()}\n</ODM>\n'.encode()
+    )
