@@ -317,8 +317,8 @@ class _Reader:
             if name == "not" and len(arguments) == 1:
                 return Not(arguments[0])
             return Call(name, arguments)
-        if self.dialect == "cel" and word in ("true", "false"):
-            return Call(word, ())
+        if self.spelt(word) in ("true", "false"):
+            return Call(self.spelt(word), ())
         if self.dialect == "cel" and word == "null":
             return String("")
         if self.dialect in ("cel", "openedc", "odm"):

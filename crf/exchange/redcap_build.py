@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from .logic import Field, quoted, translate
+from .logic import quoted, translate
 from .logic_parse import Untranslatable
 from .loss import Fate, Imported, Loss, refused
 from .naming import Names
@@ -24,6 +24,7 @@ from .redcap_fields import (
     validated_type,
 )
 from .redcap_parts import Project
+from .redcap_reach import FormReach, Reach, ReachEvent, Variable, smart_variables
 from .settle import settle
 
 Raw = dict[str, Any]
@@ -86,7 +87,7 @@ class _Builder:
         self.oids = self.named_forms()
         self.plan = self.planned()
         self.events = self.planned_events()
-        self.fields = {form: self.reachable(form) for form in self.oids}
+        self.reached = self.reach()
 
     def lose(self, fate: Fate, element: str, row: DictionaryRow, what: str, zh: str, en: str) -> None:
         self.losses.append(Loss(fate, element, row.variable, what, zh, en, row.line))
@@ -274,44 +275,22 @@ class _Builder:
         self.losses.append(Loss("assumed", "site", "01", "", zh, en))
         return [{"code": "01", "name": {"zh": "中心 1", "en": "Site 1"}}]
 
-    # What a form's expressions can read
+    def reach(self) -> Reach:
+        """What logic can read, as the fields are planned so far."""
+        variables = {
+            name: Variable(self.oids[one.form], one.name, one.kind, one.codes) for name, one in self.plan.items()
+        }
+        events = [
+            ReachEvent(one["oid"], one.get("alias", {}).get("redcap", ""), frozenset(one["forms"]),
+                       one["kind"] == "repeating") for one in self.events
+        ]  # fmt: skip
+        arms = [arm.number for arm in self.project.arms] if len(self.project.arms) > 1 else []
+        facts = smart_variables(events, arms, [unique for unique, _name in self.project.sites])
+        repeating = frozenset(self.oids[form] for form in self.project.repeating if form in self.oids)
+        return Reach(variables, events, repeating, facts)
 
-    def reachable(self, form: str) -> dict[str, Field]:
-        found: dict[str, Field] = {}
-        mine = self.events_of(form)
-        for planned in self.plan.values():
-            found[planned.row.variable] = self.seen(planned, form, mine)
-            for event in self.events_of(planned.form):
-                path = f"events.{event['oid']}.{self.oids[planned.form]}.{planned.name}"
-                unique = event.get("alias", {}).get("redcap", "")
-                if planned.form not in self.project.repeating and unique:
-                    found[f"{unique}/{planned.row.variable}"] = Field(path, self.read_kind(planned), planned.codes)
-        oids = {event["alias"]["redcap"]: event["oid"] for event in self.events if "alias" in event}
-        found["event-name"] = Field("visit.event", "choice", oids)
-        if len(self.project.arms) > 1:
-            arms = {arm.number: f"ARM_{arm.number}" for arm in self.project.arms}
-            found["arm-number"] = Field("subject.group", "choice", arms)
-        if self.project.sites:
-            sites = {unique: unique for unique, _name in self.project.sites}
-            found["record-dag-name"] = found["user-dag-name"] = Field("subject.site", "choice", sites)
-        return found
-
-    def events_of(self, form: str) -> list[Raw]:
-        return [event for event in self.events if self.oids[form] in event["forms"]]
-
-    def seen(self, planned: Planned, form: str, mine: list[Raw]) -> Field:
-        """A field as an expression of `form` names it: REDCap means its value in the same event."""
-        kind = self.read_kind(planned)
-        if planned.form == form:
-            return Field(planned.name, kind, planned.codes)
-        theirs = self.events_of(planned.form)
-        alone = len(theirs) == 1 and all(event is theirs[0] for event in mine)
-        if not alone or planned.form in self.project.repeating or theirs[0]["kind"] == "repeating":
-            return Field("", "elsewhere")
-        return Field(f"forms.{self.oids[planned.form]}.{planned.name}", kind, planned.codes)
-
-    def read_kind(self, planned: Planned) -> str:
-        return "label" if planned.kind == "label" else planned.kind
+    def fields(self, planned: Planned) -> FormReach:
+        return self.reached.of(self.oids[planned.form])
 
     # Calculations
 
@@ -320,13 +299,13 @@ class _Builder:
         wanted = [(planned, text) for planned in self.plan.values() if (text := _calculation(planned.row))]
         for _ in range(2):
             for planned, text in wanted:
-                made = translate(text, "redcap", self.fields[planned.form], want="value")
+                made = translate(text, "redcap", self.fields(planned), want="value")
                 planned.derive = made.cel or ""
                 if made.cel:
                     planned.kind = {"number": "decimal", "choice": "text"}.get(made.kind, made.kind)
-            self.fields = {form: self.reachable(form) for form in self.oids}
+            self.reached = self.reach()
         for planned, text in wanted:
-            made = translate(text, "redcap", self.fields[planned.form], want="value")
+            made = translate(text, "redcap", self.fields(planned), want="value")
             planned.derive = made.cel or ""
             if planned.kind not in ("decimal", "text", "date"):
                 planned.derive, planned.kind = "", "text"
@@ -357,7 +336,8 @@ class _Builder:
 
     def note_repeats(self, form: str, oid: str) -> None:
         named = set(self.project.repeating[form])
-        others = [event for event in self.events_of(form) if event.get("alias", {}).get("redcap") not in named]
+        mine = [event for event in self.events if oid in event["forms"]]
+        others = [event for event in mine if event.get("alias", {}).get("redcap") not in named]
         if others and self.project.events:
             what = ", ".join(event["oid"] for event in others)
             zh, en = (
@@ -435,7 +415,7 @@ class _Builder:
         text = planned.row.branching
         if not text:
             return
-        made = translate(text, "redcap", self.fields[planned.form])
+        made = translate(text, "redcap", self.fields(planned))
         if made.cel is None:
             self.lose("kept", "branching", planned.row, text, f"始终显示:{made.zh}", f"always shown: {made.en}")
             return
@@ -477,7 +457,7 @@ class _Builder:
         for symbol, text in ((">=", low), ("<=", high)):
             if text:
                 made = translate(
-                    f"[{planned.row.variable}] {symbol} {_limit_text(text)}", "redcap", self.fields[planned.form]
+                    f"[{planned.row.variable}] {symbol} {_limit_text(text)}", "redcap", self.fields(planned)
                 )
                 if made.cel is None:
                     raise Untranslatable(made.zh, made.en)
