@@ -66,6 +66,7 @@ class FormState:
     values: dict[str, Any]
     visible: frozenset[str]
     findings: list[Finding]
+    asked: frozenset[str] = frozenset()  # every name that the form has: items, groups, and the columns of their rows
 
     @property
     def effective(self) -> dict[str, Any]:
@@ -74,16 +75,33 @@ class FormState:
 
     @property
     def stored(self) -> dict[str, Any]:
-        """What a record keeps: the values that count, without empty ones, and how converted ones were typed."""
-        kept = {name: value for name, value in self.effective.items() if value is not None and value != []}
+        """What a record keeps: the values that count, without empty ones, and how converted ones were typed.
+
+        An answer to a question that the form no longer has counts nowhere and stays: no save clears it.
+        """
+        kept = {
+            name: self._counting(name, value, keep_orphans=True)
+            for name, value in self.values.items()
+            if name in self.visible or self._is_orphan(name)
+        }
+        kept = {name: value for name, value in kept.items() if value is not None and value != []}
         typed = {place: given for place, given in self.values.get(TYPED, {}).items() if place in self.visible}
         return kept | {TYPED: typed} if typed else kept
 
-    def _counting(self, name: str, value: Any) -> Any:
-        if not is_rows(value):
+    def _is_orphan(self, name: str) -> bool:
+        return bool(self.asked) and name not in self.asked and name != TYPED
+
+    def _counting(self, name: str, value: Any, *, keep_orphans: bool = False) -> Any:
+        if not is_rows(value) or name not in self.visible:
             return value
         return [
-            {item: inner for item, inner in row.items() if item == ROW or f"{name}[{row[ROW]}].{item}" in self.visible}
+            {
+                item: inner
+                for item, inner in row.items()
+                if item == ROW
+                or f"{name}[{row[ROW]}].{item}" in self.visible
+                or (keep_orphans and self._is_orphan(item))
+            }
             for row in value
         ]
 
@@ -129,6 +147,7 @@ class _Plan:
     steps: tuple[_Step, ...]  # in the order of their dependencies
     items: tuple[_Step, ...]  # in the order of the page
     names: frozenset[str]
+    asked: frozenset[str]
     derived: frozenset[str]
     rules: tuple[_Rule, ...]
 
@@ -142,6 +161,7 @@ def _plan_of(form: Form) -> _Plan:
             steps=tuple(steps[name] for name in form.order),
             items=tuple(steps.values()),
             names=frozenset(steps),
+            asked=frozenset((*steps, *form.questions)),
             derived=frozenset(name for name, item in form.items.items() if not item.is_entered),
             rules=tuple(_rule(form, check) for check in form.checks),
         )
@@ -210,7 +230,9 @@ class _Evaluation:
         for rule in self.plan.rules:
             for scope in self.rows.get(rule.group, []) if rule.group else [self.form]:
                 self.check_rule(rule, scope)
-        return FormState(self.form.values, frozenset(self.visible), self.in_order() if self.findings else [])
+        return FormState(
+            self.form.values, frozenset(self.visible), self.in_order() if self.findings else [], self.plan.asked
+        )
 
     def of_form(self, scope: _Scope, name: str) -> Any:
         if name in self.plan.names:
