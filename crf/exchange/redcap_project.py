@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from .loss import Imported, Loss, refused
 from .redcap_build import build
@@ -12,6 +13,7 @@ from .xml_tree import Node, read_xml
 
 REDCAP = "{https://projectredcap.org}"
 MAX_BYTES = 200_000_000
+MOST_TEXT = 60_000_000  # an uploaded file stands in the XML as one text
 OWN_FIELDS = ("redcap_data_access_group", "redcap_survey_identifier", "redcap_event_name")
 # Settings that say nothing about the study: how REDCap's pages behave.
 PLAIN_SETTINGS = frozenset(["", "0", "1", "ALL"])
@@ -19,18 +21,17 @@ PLAIN_SETTINGS = frozenset(["", "0", "1", "ALL"])
 
 def read_project(content: bytes, *, file: str = "project.xml", code: str = "", version: str = "1") -> Imported:
     """The study of a REDCap project XML. Raises DefinitionErrors for a file that is none; `code` names the study."""
-    root = project_root(content, file)
-    reader = _ProjectReader(root, file)
-    return build(reader.project(), file=file, code=code, version=version)
+    root = project_root(content, file, lambda subject: None)
+    return build(_ProjectReader(root, file).project(), file=file, code=code, version=version)
 
 
-def project_root(content: bytes, file: str) -> Node:
-    """The file's root element, if it is a REDCap project with metadata."""
+def project_root(content: bytes, file: str, subject: Callable[[Node], None]) -> Node:
+    """The file's root element, if it is a REDCap project; each SubjectData goes to `subject` and is not kept."""
     if len(content) > MAX_BYTES:
-        raise refused(
-            file, 1, "", "文件超过200 MB", "larger than 200 MB", "请导出不含数据的项目", "export it without data"
-        )
-    root = read_xml(content, file=file)
+        zh, en = "文件超过200 MB", "larger than 200 MB"
+        raise refused(file, 1, "", zh, en, "请导出不含文件的项目", "export it without uploaded files")
+    taken = {"SubjectData": lambda node, around: subject(node)}
+    root = read_xml(content, file=file, taken=taken, most_text=MOST_TEXT)
     study = root.first("Study") if root.tag == "ODM" else None
     metadata = study.first("MetaDataVersion") if study else None
     if metadata is None or not any(key.startswith(REDCAP) for key in metadata.attributes):

@@ -41,7 +41,7 @@ def write_dictionary(study: StudyDefinition, *, language: str = "en") -> Exporte
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """An item with where it stands and what REDCap calls it."""
 
     form: Form
@@ -50,6 +50,11 @@ class _Place:
     instrument: str
     variable: str
     opens: bool
+
+
+def instruments(study: StudyDefinition) -> list[Place]:
+    """Every item with the instrument and the variable that REDCap knows it by."""
+    return _DictionaryWriter(study, "en").places
 
 
 class _DictionaryWriter:
@@ -69,10 +74,10 @@ class _DictionaryWriter:
 
     # Names
 
-    def placed(self) -> list[_Place]:
+    def placed(self) -> list[Place]:
         """Every item with its instrument; a repeating group becomes an instrument of its own."""
         instruments, variables = Names(first="f", most=64), Names(first="v", most=MOST_NAME)
-        found: list[_Place] = []
+        found: list[Place] = []
         if not self.record_id():
             variables.take(RECORD_ID)
         kept = {item.alias.get("redcap") for _form, item in self.every_item()}
@@ -93,7 +98,7 @@ class _DictionaryWriter:
                 for at, item in enumerate(section.items):
                     variable = item.alias.get("redcap") or self.variable(form, item, variables, kept)
                     opens = at == 0 and (index > 0 or section.name != form.name) and not section.rows
-                    found.append(_Place(form, section, item, instrument, variable, opens))
+                    found.append(Place(form, section, item, instrument, variable, opens))
         return found
 
     def every_item(self) -> list[tuple[Form, Item]]:
@@ -139,7 +144,7 @@ class _DictionaryWriter:
             if form.repeating:
                 self.lose("dropped", "repeating", form.oid, "", "请在 REDCap 中设为可重复", "make it repeat in REDCap")
 
-    def row(self, place: _Place) -> DictionaryRow:
+    def row(self, place: Place) -> DictionaryRow:
         item, alias = place.item, place.item.alias
         kind = self.type_of(item)
         self.report_item(place)
@@ -176,7 +181,7 @@ class _DictionaryWriter:
             return source
         return now
 
-    def header(self, place: _Place) -> str:
+    def header(self, place: Place) -> str:
         if not place.opens:
             return ""
         return self.said(place.section.alias.get("redcap"), self.text(place.section.name), "")
@@ -222,7 +227,7 @@ class _DictionaryWriter:
             found.append(text if same else "" if limit is None or default else _plain(limit))
         return found[0], found[1]
 
-    def choices(self, place: _Place, kind: str) -> str:
+    def choices(self, place: Place, kind: str) -> str:
         item, said = place.item, place.item.alias.get("redcap:choices", "")
         codelist = self.study.codelist(item)
         if kind == "calc":
@@ -234,7 +239,7 @@ class _DictionaryWriter:
             return said
         return " | ".join(f"{self.code(place, code, codelist)}, {self.label(place, label)}" for code, label in pairs)
 
-    def code(self, place: _Place, code: str, codelist: Codelist) -> str:
+    def code(self, place: Place, code: str, codelist: Codelist) -> str:
         plain = code.replace(",", "_").replace("|", "_").strip()
         if plain != code:
             self.lose(
@@ -242,7 +247,7 @@ class _DictionaryWriter:
             )
         return plain
 
-    def label(self, place: _Place, label: str) -> str:
+    def label(self, place: Place, label: str) -> str:
         plain = " ".join(label.split()).replace("|", "/")
         if "|" in label:
             self.lose(
@@ -291,7 +296,7 @@ class _DictionaryWriter:
         facts = smart_variables(events, arms, [site.code for site in self.study.sites])
         return Reach(variables, events, frozenset(form.oid for form in self.study.forms if form.repeating), facts)
 
-    def branching(self, place: _Place) -> str:
+    def branching(self, place: Place) -> str:
         item, form = place.item, place.form
         said = item.alias.get("redcap:branching", "")
         texts = [text for text in (place.section.show_if, item.show_if) if text]
@@ -307,13 +312,13 @@ class _DictionaryWriter:
             self.lose("dropped", "show_if", place.variable, now, f"始终显示:{why.zh}", f"always shown: {why.en}")
             return ""
 
-    def still_means(self, said: str, place: _Place, now: str, *, want_value: bool) -> bool:
+    def still_means(self, said: str, place: Place, now: str, *, want_value: bool) -> bool:
         """Whether REDCap's own text still reads as the present expression, or never had a reading."""
         fields = self.reach.of(place.form.oid)
         made = translate(said, "redcap", fields, want="value" if want_value else "condition")
         return (made.cel or "") == now
 
-    def formula(self, place: _Place) -> str:
+    def formula(self, place: Place) -> str:
         """How REDCap calculates a derived item; empty where it cannot, and people enter the value."""
         alias, now = place.item.alias, place.item.derive or ""
         said = alias.get("redcap:choices", "") if "redcap:type" not in alias else ""
@@ -326,7 +331,7 @@ class _DictionaryWriter:
                       f"entered, not calculated: {why.en}")  # fmt: skip
             return ""
 
-    def annotation(self, place: _Place, kind: str) -> str:
+    def annotation(self, place: Place, kind: str) -> str:
         item, said = place.item, place.item.alias.get("redcap:annotation", "")
         parts = [said] if said else []
         known = {name for name, _argument in tags(said)}
@@ -339,7 +344,7 @@ class _DictionaryWriter:
             parts.append(f"@CHARLIMIT={item.max_length}")
         return " ".join(parts)
 
-    def report_item(self, place: _Place) -> None:
+    def report_item(self, place: Place) -> None:
         item = place.item
         where = f"{place.form.oid}.{item.name}"
         if isinstance(item.required, str):

@@ -74,8 +74,9 @@ class _Bound(Exception):
 class _Builder:
     """The parser's target: builds nodes, and hands those of `taken` over instead of keeping them."""
 
-    def __init__(self, taken: dict[str, Callable[[Node, list[Node]], None]]) -> None:
+    def __init__(self, taken: dict[str, Callable[[Node, list[Node]], None]], most_text: int) -> None:
         self.taken = taken
+        self.most_text = most_text
         self.open: list[Node] = []
         self.root: Node | None = None
         self.nodes = 0
@@ -92,7 +93,7 @@ class _Builder:
             raise _Bound(f"元素超过{MAX_NODES}个", f"more than {MAX_NODES} elements")
         for value in attributes.values():
             if len(value) > MAX_TEXT:
-                raise _huge()
+                raise _huge(MAX_TEXT)
         space, _, tag = name[1:].rpartition("}") if name[0] == "{" else ("", "", name)
         node = Node(tag, space, {key.removeprefix(XML): value for key, value in attributes.items()},
                     self.parser.CurrentLineNumber)  # fmt: skip
@@ -104,8 +105,8 @@ class _Builder:
 
     def data(self, text: str) -> None:
         self.length += len(text)
-        if self.length > MAX_TEXT:
-            raise _huge()
+        if self.length > self.most_text:
+            raise _huge(self.most_text)
         self.texts.append(text)
 
     def _text(self) -> None:
@@ -127,18 +128,24 @@ class _Builder:
         return self.root
 
 
-def _huge() -> _Bound:
-    return _Bound(f"一处文字超过{MAX_TEXT}个字符", f"a text of more than {MAX_TEXT} characters")
+def _huge(most: int) -> _Bound:
+    return _Bound(f"一处文字超过{most}个字符", f"a text of more than {most} characters")
 
 
-def read_xml(content: bytes, *, file: str, taken: dict[str, Callable[[Node, list[Node]], None]] | None = None) -> Node:
-    """The root element. Elements whose tag is in `taken` are handed over when they end (with those around them)
+def read_xml(
+    content: bytes,
+    *,
+    file: str,
+    taken: dict[str, Callable[[Node, list[Node]], None]] | None = None,
+    most_text: int = MAX_TEXT,
+) -> Node:
+    """The root element. A text between tags has at most `most_text` characters, an attribute at most MAX_TEXT. Elements whose tag is in `taken` are handed over when they end (with those around them)
     and are not kept, so that a long file needs little memory. Raises DefinitionErrors, naming file and line.
     """
     if len(content) > MAX_BYTES:
         million = MAX_BYTES // 1_000_000
         raise refused(file, 1, "", f"文件超过{million} MB", f"larger than {million} MB", "分成几个文件", "split it")
-    builder = _Builder(taken or {})
+    builder = _Builder(taken or {}, most_text)
     parser = DefusedXMLParser(target=builder, forbid_dtd=True, forbid_entities=True, forbid_external=True)
     builder.parser = parser.parser
     try:
