@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Exists, QuerySet
 from django.utils import timezone
 
 from crf.definitions.answers import read_answers
@@ -16,7 +16,7 @@ from crf.definitions.check import FormState, evaluate
 from crf.definitions.model import Event, Form, StudyDefinition
 from crf.definitions.rows import last_number
 from crf.definitions.values import BadValue
-from crf.models import Record, StudyBuild
+from crf.models import Query, Record, SourceVerification, StudyBuild
 from registry.models import Site, Study, Subject, Visit
 
 
@@ -88,8 +88,15 @@ def context_for(subject: Subject, records: Iterable[Record], *, visit: Visit | N
 
 
 def subject_records(subject: Subject) -> list[Record]:
-    """All records of a subject, in the order of the calendar."""
-    found = list(Record.objects.filter(subject=subject).select_related("visit").order_by())
+    """All records of a subject, in the order of the calendar.
+
+    Each knows whether the subject has queries that are not closed and values that stand verified (`has_queries`,
+    `has_sdv`): asked in the same statement, once, so that a save which has nothing to do there asks nothing more.
+    """
+    waiting = Query.objects.filter(subject=subject).exclude(status=Query.Status.CLOSED)
+    verified = SourceVerification.objects.filter(record__subject=subject)
+    found = Record.objects.filter(subject=subject).select_related("visit").order_by()
+    found = list(found.annotate(has_queries=Exists(waiting), has_sdv=Exists(verified)))
     for record in found:
         record.subject = subject
     return in_calendar_order(found)

@@ -95,10 +95,15 @@ class Waiting:
 
 def queries_waiting(user: User, study: Study) -> Waiting:
     """How many queries wait for the user in the study; one query."""
-    counts = Query.objects.filter(_waits_for(user, study), study=study).aggregate(
+    counts = waiting_for(study, user).aggregate(
         to_answer=Count("pk", filter=Q(status="open")), to_close=Count("pk", filter=Q(status="answered"))
     )
     return Waiting(**counts)
+
+
+def waiting_for(study: Study, user: User) -> QuerySet[Query]:
+    """The queries that wait for the user in the study."""
+    return Query.objects.filter(_waits_for(user, study), study=study)
 
 
 def _waits_for(user: User, study: Study) -> Q:

@@ -134,7 +134,7 @@ def reopen(*, query: Query, text: str, by: User) -> Query:
 
 def comment(*, query: Query, text: str, by: User) -> Query:
     """Add words to the thread; the state stays."""
-    _authorise_comment(query.subject, by)
+    authorise(by, _right_to_speak(query.subject, by), subject=query.subject)
     return _one(query, Act.COMMENT, _words(text, needed=True), by)
 
 
@@ -214,11 +214,11 @@ def _not_now(query: Query) -> str:
     }
 
 
-def _authorise_comment(subject: Subject, by: User) -> None:
-    """Whoever takes part in queries may speak."""
+def _right_to_speak(subject: Subject, by: User) -> Permission:
+    """Whoever takes part in queries may speak: the right of theirs that lets them, or the one they would need."""
     held = rights(by, site=subject.site)
     needed = (Permission.QUERY_RAISE, Permission.QUERY_ANSWER, Permission.QUERY_CLOSE)
-    authorise(by, next((one for one in needed if one in held), Permission.QUERY_RAISE), subject=subject)
+    return next((one for one in needed if one in held), Permission.QUERY_RAISE)
 
 
 def _words(text: str, *, needed: bool = False) -> str:
@@ -269,7 +269,7 @@ def _refuse_place(
 def after_save(*, record: Record, state: FormState, watched: bool = True, by: User) -> None:
     """Bring the automatic queries of a record that was just saved up to date; see `after_saves`.
 
-    `watched` is false where the caller knows that no query of the subject is open (`selectors.is_watched`).
+    `watched` is false where the caller knows that no query of the subject is open (`selectors.subject_records`).
     """
     authorise(by, Permission.RECORD_ENTER, subject=record.subject)
     if watched or any(_calls_for_query(record, finding) for finding in state.findings):

@@ -14,7 +14,7 @@ from crf.definitions.rows import flat
 from crf.definitions.values import MAX_TEXT, BadValue, refuse_unprintable
 from crf.models import Record, SecondEntry, definition_of_build
 from crf.selectors import Entry, context_for, current_build, in_calendar_order, read_entry, subject_records
-from crf.services import attachments, calendar, record_rules
+from crf.services import attachments, calendar, queries, record_rules, sdv
 from registry import audit
 from registry.models import Study, Subject, User, Visit
 from registry.permissions import Permission, authorise
@@ -107,6 +107,7 @@ def save(
         record = record or Record(subject=subject, visit=visit, form=form, repeat=repeat, build_id=build_id)
         record.data, record.comments, record.status = values, merged, status
         record.save()
+        _after_save(record, entry.state, records, by)
         _await_second_entry(record, held_back)
         everything = in_calendar_order([one for one in records if one.pk != record.pk] + [record])
         _refresh_dependants(subject, record, everything, by)
@@ -124,6 +125,7 @@ def verify(*, record: Record, expected_revision: int | None = None, by: User) ->
             raise RecordRefused([("", _("Only a complete record can be verified."))])
         record.status = Record.Status.VERIFIED
         record.save()
+        sdv.note_verified(record=record, by=by)
     return record
 
 
@@ -293,6 +295,13 @@ def _ask_reason(record: Record | None, values: dict[str, Any], comments: dict[st
         raise ReasonNeeded([(name, _("Give a reason for changing this value.")) for name in changed])
 
 
+def _after_save(record: Record, state: FormState, records: Iterable[Record], by: User) -> None:
+    """Queries and source verification follow what was saved; a subject without any costs no statement."""
+    known = next((one for one in records if hasattr(one, "has_queries")), None)
+    queries.after_save(record=record, state=state, watched=known is None or known.has_queries, by=by)
+    sdv.after_save(record=record, watched=known is not None and known.has_sdv, by=by)
+
+
 def _refresh_dependants(subject: Subject, changed: Record, records: list[Record], by: User) -> None:
     """Derive again what other forms compute from this one (change from baseline, scores that need sex or age).
 
@@ -311,4 +320,5 @@ def _refresh_dependants(subject: Subject, changed: Record, records: list[Record]
                 record.data = values
                 record.status = Record.Status.COMPLETE if record_rules.is_past_entry(record) else record.status
                 record.save()
+                _after_save(record, state, records, by)
             _refresh_dependants(subject, record, records, by)
