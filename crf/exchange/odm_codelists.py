@@ -7,6 +7,7 @@ from typing import Any
 
 from .naming import Names
 from .odm_file import Metadata
+from .odm_notes import OWN_LISTS
 from .odm_report import Report, codings, own_fields
 from .xml_tree import Node
 
@@ -32,7 +33,8 @@ class Codelists:
         taken = Names(first="list")
         taken.taken.add("boolean")
         for oid, node in metadata.all("CodeList").items():
-            self.put(oid, node, taken)
+            if not oid.startswith(OWN_LISTS):
+                self.put(oid, node, taken)
 
     def put(self, oid: str, node: Node, taken: Names) -> None:
         choices = self.choices(oid, node)

@@ -430,7 +430,18 @@ class Metadata13:
 
     # The whole
 
-    def study_element(self) -> str:
+    def definitions(self, codelists: Sequence[str]) -> list[str]:
+        """Everything that a MetaDataVersion holds after its Protocol, in the order of ODM's schema."""
+        before = ("StudyEventDef", "FormDef", "ItemGroupDef", "ItemDef", "CodeList")
+        after = ("ConditionDef", "MethodDef")
+        return [
+            *(text for kind in before for text in self.of(kind)),
+            *codelists,
+            *(text for kind in after for text in self.of(kind)),
+        ]
+
+    def study_element(self, codelists: Sequence[str] = ()) -> str:
+        """The Study element; `codelists` are more of them, rendered, that the file needs."""
         study = self.study
         said = (
             "odm",
@@ -459,12 +470,11 @@ class Metadata13:
             element("ProtocolName", text=facts("odm:ProtocolName", study.registration_number or study.code)),
         ])  # fmt: skip
         units = self.of("MeasurementUnit")
-        kinds = ("StudyEventDef", "FormDef", "ItemGroupDef", "ItemDef", "CodeList", "ConditionDef", "MethodDef")
         version = {
             "OID": self.version_oid, "Name": facts("odm:version@Name", study.version),
             "Description": facts("odm:version@Description"),
         }  # fmt: skip
-        metadata = element("MetaDataVersion", version, [protocol, *(text for kind in kinds for text in self.of(kind))])
+        metadata = element("MetaDataVersion", version, [protocol, *self.definitions(codelists)])
         basics = [element("BasicDefinitions", children=units)] if units else []
         return element("Study", {"OID": self.study_oid}, [variables, *basics, metadata])
 

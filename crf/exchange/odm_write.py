@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from crf.definitions.model import StudyDefinition
 
+from .odm_data_write import SPACE, OdmDataWriter
 from .odm_metadata import Metadata13
+from .odm_notes import OdmNote, OdmSignature
 from .xml_text import attributes
 
 VERSIONS = ("1.3.2", "1.3.1")
-SPACE = "http://www.cdisc.org/ns/odm/v1.3"
+__all__ = ["VERSIONS", "OdmDataWriter", "OdmNote", "OdmSignature", "write_metadata"]
 EPOCH = "2000-01-01T00:00:00+00:00"
 
 

@@ -139,8 +139,10 @@ def read_xml(
     taken: dict[str, Callable[[Node, list[Node]], None]] | None = None,
     most_text: int = MAX_TEXT,
 ) -> Node:
-    """The root element. A text between tags has at most `most_text` characters, an attribute at most MAX_TEXT. Elements whose tag is in `taken` are handed over when they end (with those around them)
-    and are not kept, so that a long file needs little memory. Raises DefinitionErrors, naming file and line.
+    """The root element. A text has at most `most_text` characters, an attribute at most MAX_TEXT.
+
+    Elements whose tag is in `taken` are handed over when they end (with those around them) and are not kept, so that
+    a long file needs little memory. Raises DefinitionErrors, naming file and line.
     """
     if len(content) > MAX_BYTES:
         million = MAX_BYTES // 1_000_000
