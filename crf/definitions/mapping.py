@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from .errors import DefinitionError, DefinitionErrors, Refusal
@@ -32,24 +34,39 @@ class Source(Part):
 
 
 class Target(Part):
-    """The item of one column. `values` translates cells to codes; `factor` converts a number to the item's unit."""
+    """The item of one column. `values` translates cells to codes, `missing` are words that mean: no answer.
+
+    Numbers in another unit: `unit` names one that the item declares, `factor` converts without that. `date` says how
+    the column writes dates that are not year first. Of a repeating group, `row` is the row that the column fills.
+    """
 
     item: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*\.[a-z][a-z0-9_]*$")]
     values: dict[str, str] = Field(default_factory=dict)
+    missing: tuple[str, ...] = ()
     factor: float | None = None
+    unit: str | None = None
+    date: Literal["dmy", "mdy", "excel"] | None = None
+    row: int | None = Field(default=None, ge=1, le=999)
+
+    @model_validator(mode="after")
+    def _one_conversion(self) -> Target:
+        if self.factor is not None and self.unit is not None:
+            raise Refusal("factor 与 unit 只写一个", "give `factor` or `unit`, not both")
+        return self
 
 
 Given = Annotated[Source, BeforeValidator(lambda raw: {"value": raw} if isinstance(raw, str) else raw)]
 Aimed = Annotated[Target, BeforeValidator(lambda raw: {"item": raw} if isinstance(raw, str) else raw)]
 
-STANDARD = ("subject", "site", "group", "enrolled_on", "visited_on", "event", "repeat", "form", "number")
+STANDARD = ("subject", "site", "group", "enrolled_on", "visited_on", "event", "repeat", "form", "number", "row")
 
 
 class Mapping(Part):
     """A file's columns; without `columns`, those that bear the name of an item (`albumin`, `LB.albumin`) are it.
 
     `match: identifier` finds subjects by the source's own identifier (kept as the keyed, encrypted hospital number);
-    `number` by the study's subject number. Empty cells leave the stored value alone unless `empty: clear`.
+    `number` by the study's subject number. `row` numbers the rows of repeating groups; without it they count up in
+    the order of the file. Empty cells leave the stored value alone unless `empty: clear`.
     """
 
     subject: Given = Source(column="subject")
@@ -63,6 +80,7 @@ class Mapping(Part):
     repeat: Given | None = None
     form: Given | None = None
     number: Given | None = None
+    row: Given | None = None
     columns: dict[str, Aimed] = Field(default_factory=dict)
     constants: dict[str, Any] = Field(default_factory=dict)
     ignore: tuple[str, ...] = ()
@@ -107,3 +125,14 @@ def read_mapping(content: bytes | str, file: str = "mapping.yaml") -> Mapping:
 def guessed(columns: tuple[str, ...]) -> Mapping:
     """The mapping of a file whose columns bear the standard names; those not needed are left out."""
     return Mapping.model_validate({name: {"column": name} for name in STANDARD if name in columns})
+
+
+def layout(columns: tuple[str, ...]) -> str:
+    """A hash of a file's header, whatever the order: files of one layout share a mapping."""
+    return hashlib.sha256("\0".join(sorted(columns)).encode()).hexdigest()
+
+
+def as_yaml(mapping: Mapping) -> str:
+    """The mapping as somebody would write it, without what is left at its default."""
+    content = mapping.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(content, allow_unicode=True, sort_keys=False)

@@ -7,27 +7,30 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils import timezone
 
-from crf.definitions import canonical
-from crf.definitions.check import evaluate
+from crf.definitions.check import FormState
 from crf.definitions.incoming import Cell, Incoming, Problem, Reading
 from crf.definitions.mapping import Mapping
 from crf.definitions.model import Form, StudyDefinition
+from crf.definitions.rows import address, flat
 from crf.definitions.values import BadValue, parse_date
-from crf.models import Record
-from crf.selectors import context_for, definition_of
-from registry.models import Group, Site, Study, Subject, User, Visit
+from crf.models import Record, StudyBuild
+from crf.selectors import NoBuild, current_build
+from crf.services.bulk import Keys, ProvisionalKeys, Step
+from crf.services.rehearsal import Rehearsal, Saved
+from registry.models import Group, Identity, Site, Study, Subject, User, Visit
 from registry.permissions import Permission, authorise, rights
-from registry.services import identities
+from registry.services import identities, subjects
 
 MAX_NEW_VISITS = 50
+MOST_KEPT = 10_000  # problems, and records with their changes, that a plan of a whole file holds
+REPEATABLE = ("repeating", "unscheduled")
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """One value that would be stored: `old` is None for a new one, `new` is None for one to clear."""
 
     item: str
@@ -37,17 +40,16 @@ class Change:
     column: str
 
 
-@dataclass
+@dataclass(slots=True)
 class PlannedRecord:
-    """One record of the import, with what is there now; subject and visit may be unsaved."""
+    """One record of the import, with what is there now; `subject` may be one that the import enrols."""
 
     incoming: Incoming
     subject: Subject
-    visit: Visit
     record: Record | None
     changes: list[Change]
     findings: int = 0
-    completes: bool = False
+    needs_reason: bool = False
 
     @property
     def kind(self) -> str:
@@ -59,290 +61,531 @@ class PlannedRecord:
     def overwrites(self) -> list[Change]:
         return [change for change in self.changes if change.old is not None]
 
+
+class PlannedVisit(NamedTuple):
+    """A visit whose day the file tells; `old` is None where none was known."""
+
+    incoming: Incoming
+    subject: Subject
+    old: dt.date | None
+    new: dt.date
+
+
+@dataclass
+class Batch:
+    """The plan of a part of the file, with the rows that carrying it out would write."""
+
+    rows: int = 0
+    records: list[PlannedRecord] = field(default_factory=list)
+    visits: list[PlannedVisit] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    refused: set[int] = field(default_factory=set)
+    enrolled: list[Subject] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    saved: list[tuple[Record, FormState]] = field(default_factory=list)
+    changed: list[tuple[Record, list[str]]] = field(default_factory=list)
+
     @property
     def needs_reason(self) -> bool:
         """As when typing: a stored value changes, or anything of a record that was completed."""
-        was_complete = self.record is not None and self.record.status != Record.Status.IN_PROGRESS
-        return bool(self.overwrites) or (was_complete and bool(self.changes))
+        return any(one.needs_reason for one in self.records) or any(visit.old for visit in self.visits)
+
+    def counts(self) -> Counter[str]:
+        kinds = Counter(f"records_{planned.kind}" for planned in self.records)
+        overwrites = sum(len(planned.overwrites) for planned in self.records if planned.record)
+        return kinds + Counter(
+            rows=self.rows,
+            subjects_new=len(self.enrolled),
+            values_new=sum(len(planned.changes) for planned in self.records) - overwrites,
+            values_changed=overwrites,
+            visits_changed=len(self.visits),
+            findings=sum(planned.findings for planned in self.records),
+            rows_refused=len(self.refused),
+            refused=len(self.problems),
+        )
+
+    def fingerprint(self) -> str:
+        """A hash of what would be written, so that what is confirmed is what was shown."""
+        records = [(one.incoming.key, one.record.revision if one.record else 0, one.changes) for one in self.records]
+        visits = [(one.incoming.key, one.old, one.new) for one in self.visits]
+        return hashlib.sha256(repr((records, visits)).encode()).hexdigest()
+
+
+COUNTS = ("rows", "subjects_new", "records_new", "records_changed", "records_unchanged", "values_new",
+          "values_changed", "visits_changed", "findings", "rows_refused", "refused")  # fmt: skip
 
 
 @dataclass
 class Plan:
-    """The whole import; `problems` refuse it all."""
+    """The whole import in numbers; of `records`, `visits` and `problems` the first ten thousand."""
 
-    rows: int
-    encoding: str
+    encoding: str = ""
+    totals: Counter[str] = field(default_factory=Counter)
     records: list[PlannedRecord] = field(default_factory=list)
+    visits: list[PlannedVisit] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    prints: list[str] = field(default_factory=list)
+    needs_reason: bool = False
 
     @property
     def counts(self) -> dict[str, int]:
-        kinds = Counter(planned.kind for planned in self.records)
-        new_subjects = {id(planned.subject) for planned in self.records if planned.subject.pk is None}
-        return {
-            "rows": self.rows,
-            "subjects_new": len(new_subjects),
-            "records_new": kinds["new"],
-            "records_changed": kinds["changed"],
-            "records_unchanged": kinds["unchanged"],
-            "values_new": sum(len(planned.changes) - len(planned.overwrites) for planned in self.records),
-            "values_changed": sum(len(planned.overwrites) for planned in self.records),
-            "findings": sum(planned.findings for planned in self.records),
-            "refused": len(self.problems),
-        }
+        return {name: self.totals[name] for name in COUNTS}
+
+    @property
+    def writes(self) -> bool:
+        """Whether carrying it out would write anything."""
+        kinds = ("subjects_new", "records_new", "records_changed", "visits_changed")
+        return any(self.totals[kind] for kind in kinds)
+
+    def take(self, batch: Batch) -> None:
+        self.totals.update(batch.counts())
+        self.needs_reason = self.needs_reason or batch.needs_reason
+        self.prints.append(batch.fingerprint())
+        for kept, more in ((self.records, batch.records), (self.visits, batch.visits), (self.problems, batch.problems)):
+            kept.extend(more[: MOST_KEPT - len(kept)])  # type: ignore[attr-defined]
+
+    def refuse(self, problem: Problem) -> None:
+        self.problems.append(problem)
+        self.totals["refused"] += 1
 
     def fingerprint(self) -> str:
-        """A hash of what would be written, so that what is confirmed is what was shown."""
-        content = [
-            [*vars(planned.incoming.key).values(), planned.record.revision if planned.record else 0]
-            + [[change.item, change.old, change.new] for change in planned.changes]
-            for planned in self.records
-        ]
-        return hashlib.sha256(canonical(content).encode()).hexdigest()
+        return hashlib.sha256("".join(self.prints).encode()).hexdigest()
 
 
-def plan(*, study: Study, reading: Reading, mapping: Mapping, by: User) -> Plan:
-    """Compare what a file says with what is stored, within what `by` may see and enter."""
-    authorise(by, Permission.RECORD_IMPORT, study=study)
-    return _Planner(study, reading, mapping, by).plan()
+class _Refused(Exception):
+    """Rows that cannot be taken, with the problem to show."""
+
+    def __init__(self, rows: Iterable[int], problems: list[Problem]) -> None:
+        super().__init__()
+        self.rows = set(rows)
+        self.problems = problems
 
 
-class _Planner:
-    def __init__(self, study: Study, reading: Reading, mapping: Mapping, by: User) -> None:
+class Planner:
+    """Plans batches of one file, within what `by` may see and enter."""
+
+    def __init__(
+        self, study: Study, mapping: Mapping, *, definition: StudyDefinition, keys: Keys | None = None, by: User
+    ) -> None:
+        """With `keys` of a sequence the plan is for writing: its subjects are locked, and new rows get these keys."""
+        authorise(by, Permission.RECORD_IMPORT, study=study)
         self.study = study
         self.mapping = mapping
         self.by = by
-        self.reading = reading
-        self.definition: StudyDefinition = definition_of(study)
-        self.result = Plan(reading.rows, reading.encoding, problems=list(reading.problems))
+        self.definition = definition
+        self.locks = keys is not None
+        self.keys = keys or ProvisionalKeys()
         needed = {Permission.RECORD_IMPORT, Permission.RECORD_ENTER}
         self.sites = {site.code: site for site in study.sites.all() if needed <= rights(by, site=site)}
+        for site in self.sites.values():
+            site.study = study
         self.groups: dict[str, Group] = {group.code: group for group in study.groups.all()}
-        self.subjects: dict[tuple[str, str], Subject] = {}
-        self.refused: set[tuple[int, str]] = set()
+        self.numbers = subjects.Numbers(lock=self.locks)
+        self.builds: dict[int, StudyBuild | None] = {}
+        self.differing: dict[tuple[int, str], frozenset[str]] = {}
+        self.events = {event.oid: at for at, event in enumerate(definition.events)}
+        self.batch = Batch()
 
-    def plan(self) -> Plan:
-        self.match()
-        stored = self.stored()
-        visits = {
-            (visit.subject_id, visit.event, visit.repeat): visit
-            for visit in Visit.objects.filter(subject__in=[one for one in self.subjects.values() if one.pk])
-        }
-        for incoming in self.reading.records:
-            subject = self.subject(incoming)
-            visit = self.visit(incoming, subject, visits) if subject else None
-            if subject and visit:
-                record = stored.get((visit.pk, incoming.key.form, incoming.key.number)) if visit.pk else None
-                self.add(incoming, subject, visit, record)
-        self.check(stored.values())
-        self.result.records.sort(key=self.order)
-        self.result.problems.sort(key=lambda one: (one.row, one.column))
-        return self.result
+    def plan(self, reading: Reading) -> Batch:
+        """What a part of the file would do; a row with a problem takes no part in it."""
+        self.batch = batch = Batch(reading.rows, problems=list(reading.problems))
+        batch.refused = {problem.row for problem in reading.problems if problem.row > 1}
+        known = self.known(reading.records)
+        by_subject: dict[int, tuple[Subject, list[Incoming]]] = {}
+        for incoming in reading.records:
+            subject = self.subject(incoming, known)
+            if subject:
+                by_subject.setdefault(id(subject), (subject, []))[1].append(incoming)
+        stored = [subject for subject, _ in by_subject.values() if subject.pk > 0 and not subject._state.adding]
+        visits = _grouped(Visit.objects.filter(subject__in=stored).order_by())
+        records = _grouped(Record.objects.filter(subject__in=stored).order_by())
+        for subject, incomings in by_subject.values():
+            self.plan_subject(subject, incomings, visits[subject.pk], records[subject.pk])
+        batch.problems.sort(key=lambda one: (one.row, one.column))
+        return batch
 
     # Subjects
 
-    def match(self) -> None:
-        """Find all subjects of the file at once: by number, or by the keyed hash of the source's identifier."""
-        wanted = {(one.key.site, one.key.subject) for one in self.reading.records}
-        visible = Subject.objects.visible_to(self.by).filter(study=self.study).select_related("site", "group", "study")
+    def known(self, records: Iterable[Incoming]) -> dict[tuple[str, str], Subject]:
+        """The subjects of the batch by the file's words: by number, or by the keyed hash of the source's identifier."""
+        wanted = {(one.key.site, one.key.subject) for one in records}
+        visible = Subject.objects.visible_to(self.by).filter(study=self.study).order_by("pk")
+        if self.locks:
+            # One writer per subject at a time, as in records.save.
+            visible = visible.select_for_update(of=("self",))
         if self.mapping.match == "number":
-            found = {subject.number: subject for subject in visible.filter(number__in={name for _, name in wanted})}
-            self.subjects = {(site, name): found[name] for site, name in wanted if name in found}
-            return
+            found = self.found(visible.filter(number__in={name for _, name in wanted}))
+            by_number = {subject.number: subject for subject in found}
+            return {(site, name): by_number[name] for site, name in wanted if name in by_number}
         hashes = {
-            identities.hospital_number_hash(site, name): (code, name)
+            (code, name): identities.hospital_number_hash(site, name)
             for code, name in wanted
             if (site := self.site(code))
         }
-        for subject in visible.filter(identity__hospital_number_hash__in=hashes).select_related("identity"):
-            self.subjects[hashes[subject.identity.hospital_number_hash]] = subject
+        matching = visible.filter(identity__hospital_number_hash__in={one for one in hashes.values() if one})
+        by_hash = {subject.identity.hospital_number_hash: subject for subject in self.found(matching)}
+        return {name: by_hash[one] for name, one in hashes.items() if one in by_hash}
+
+    def found(self, subjects_found: Any) -> list[Subject]:
+        """The subjects with what they link to, each linked object once."""
+        related = ("identity",) if self.mapping.match == "identifier" else ()
+        found = list(subjects_found.select_related(*related) if related else subjects_found)
+        sites = {site.pk: site for site in self.study.sites.all()}
+        groups = {group.pk: group for group in self.groups.values()}
+        for subject in found:
+            subject.study, subject.site = self.study, sites[subject.site_id]
+            if subject.group_id:
+                subject.group = groups[subject.group_id]
+        return found
 
     def site(self, code: str) -> Site | None:
         if not code and len(self.sites) == 1:
             return next(iter(self.sites.values()))
         return self.sites.get(code)
 
-    def subject(self, incoming: Incoming) -> Subject | None:
+    def subject(self, incoming: Incoming, known: dict[tuple[str, str], Subject]) -> Subject | None:
+        """Whose the row is, enrolled in the plan where the mapping allows it; None with a problem."""
         name = (incoming.key.site, incoming.key.subject)
-        if name not in self.subjects and self.mapping.create_subjects:
-            subject = self.enrolled(incoming)
-            if subject:
-                self.subjects[name] = subject
-        subject = self.subjects.get(name)
-        if subject is None:
-            if not self.mapping.create_subjects:
-                self.refuse(
-                    incoming, "subject", f"没有受试者“{name[1]}”,或不在您的中心",
-                    f"there is no subject {name[1]!r}, or not at your sites",
-                    "先入组,或在映射中写 create_subjects", "enrol them first, or map create_subjects",
-                )  # fmt: skip
-            return None
-        if incoming.key.site and subject.site.code != incoming.key.site:
-            zh, en = f"受试者属于中心{subject.site.code}", f"the subject belongs to site {subject.site.code}"
-            self.refuse(incoming, "site", zh, en, "改正中心", "correct the site")
-            return None
-        if subject.site.code not in self.sites:
-            zh, en = "您在该中心没有导入权限", "you may not import at this site"
-            self.refuse(incoming, "site", zh, en, "请数据管理员导入", "ask the data manager to import it")
+        try:
+            subject = known.get(name) or self.enrolled(incoming, known)
+            known[name] = subject
+            self.refuse_site(incoming, subject)
+        except _Refused as refused:
+            self.refuse(refused)
             return None
         return subject
 
-    def enrolled(self, incoming: Incoming) -> Subject | None:
+    def refuse_site(self, incoming: Incoming, subject: Subject) -> None:
+        if incoming.key.site and subject.site.code != incoming.key.site:
+            zh, en = f"受试者属于中心{subject.site.code}", f"the subject belongs to site {subject.site.code}"
+            raise self.problem(incoming, "site", zh, en, "改正中心", "correct the site")
+        if subject.site.code not in self.sites:
+            zh, en = "您在该中心没有导入权限", "you may not import at this site"
+            raise self.problem(incoming, "site", zh, en, "请数据管理员导入", "ask the data manager to import it")
+
+    def enrolled(self, incoming: Incoming, known: dict[tuple[str, str], Subject]) -> Subject:
         """The subject that this row would enrol, unsaved."""
+        name = incoming.key.subject
+        if not self.mapping.create_subjects:
+            zh, en = f"没有受试者“{name}”,或不在您的中心", f"there is no subject {name!r}, or not at your sites"
+            remedy = "先入组,或在映射中写 create_subjects", "enrol them first, or map create_subjects"
+            raise self.problem(incoming, "subject", zh, en, *remedy)
         site = self.site(incoming.key.site)
         if site is None or Permission.SUBJECT_ENROL not in rights(self.by, site=site):
-            known = ", ".join(sorted(self.sites)) or "-"
+            known_sites = ", ".join(sorted(self.sites)) or "-"
             zh, en = f"中心“{incoming.key.site}”不存在或无权入组", f"no site {incoming.key.site!r} where you may enrol"
-            self.refuse(incoming, "site", zh, en, f"可用:{known}", f"there are: {known}")
-            return None
+            raise self.problem(incoming, "site", zh, en, f"可用:{known_sites}", f"there are: {known_sites}")
+        same = next((one for one in known.values() if _is_new(one) and _is_person(one, site, name)), None)
+        if same:
+            return same
+        if self.build_of(site) is None:
+            zh, en = f"中心{site.code}尚无发布的版本", f"no build is released at site {site.code}"
+            raise self.problem(incoming, "site", zh, en, "请先发布", "ask the data manager to release one")
+        group = self.group(incoming)
+        enrolled_on = incoming.enrolled_on or (self.mapping.enrolled_on.value if self.mapping.enrolled_on else "")
+        on = self.day(incoming, "enrolled_on", enrolled_on or "")
+        subject = self.numbers.subject(site=site, group=group, enrolled_on=on, key=self.keys.next(Subject))
+        subject.identity = identities.filled(  # type: ignore[assignment]
+            Identity(pk=self.keys.next(Identity), subject=subject), hospital_number=name
+        )
+        return subject
+
+    def group(self, incoming: Incoming) -> Group | None:
         if incoming.group and incoming.group not in self.groups:
             known = ", ".join(sorted(self.groups)) or "-"
             zh, en = f"没有分组“{incoming.group}”", f"there is no group {incoming.group!r}"
-            self.refuse(incoming, "group", zh, en, f"可用:{known}", f"there are: {known}")
-            return None
-        on = self.day(incoming, "enrolled_on", incoming.enrolled_on)
-        if on is None:
-            return None
-        return Subject(study=self.study, site=site, group=self.groups.get(incoming.group), enrolled_on=on)
+            raise self.problem(incoming, "group", zh, en, f"可用:{known}", f"there are: {known}")
+        return self.groups.get(incoming.group)
 
-    def day(self, incoming: Incoming, fact: str, text: str) -> dt.date | None:
+    def day(self, incoming: Incoming, fact: str, text: str) -> dt.date:
         """A whole date that is not in the future."""
         try:
             on = dt.date.fromisoformat(parse_date(text))
         except (BadValue, ValueError):
             zh, en = f"{fact} “{text}”不是完整日期", f"{fact} {text!r} is not a whole date"
-            self.refuse(incoming, fact, zh, en, "写成 2026-04-03", "write 2026-04-03")
-            return None
+            raise self.problem(incoming, fact, zh, en, "写成 2026-04-03", "write 2026-04-03") from None
         if on > timezone.localdate():
-            self.refuse(incoming, fact, f"{fact} 在将来", f"{fact} lies in the future", "改正日期", "correct the date")
-            return None
+            zh, en = f"{fact} 在将来", f"{fact} lies in the future"
+            raise self.problem(incoming, fact, zh, en, "改正日期", "correct the date")
         return on
 
-    # Visits
+    def build_of(self, site: Site) -> StudyBuild | None:
+        if site.pk not in self.builds:
+            try:
+                self.builds[site.pk] = current_build(self.study, site)
+            except NoBuild:
+                self.builds[site.pk] = None
+        return self.builds[site.pk]
 
-    def visit(
-        self, incoming: Incoming, subject: Subject, visits: dict[tuple[int, str, int], Visit]
-    ) -> Visit | None:  # fmt: skip
-        key = incoming.key
-        event = next((event for event in self.definition.events if event.oid == key.event), None)
-        if event is None or key.form not in event.forms:
-            known = ", ".join(one.oid for one in self.definition.events if key.form in one.forms)
-            zh, en = f"表单{key.form}不在访视“{key.event}”", f"form {key.form} is not part of event {key.event!r}"
-            self.refuse(incoming, "event", zh, en, f"可用:{known}", f"there are: {known}")
-            return None
-        if not self.definition.form(key.form).may_be_number(key.number):
-            zh, en = f"表单{key.form}不可重复", f"form {key.form} does not repeat"
-            self.refuse(incoming, "number", zh, en, "number 写 1", "let number be 1")
-            return None
-        present = visits.get((subject.pk, key.event, key.repeat)) if subject.pk else None
-        if present is None and key.repeat > (MAX_NEW_VISITS if event.kind == "repeating" else 1):
-            zh, en = f"访视{key.event}没有第{key.repeat}次", f"event {key.event} has no number {key.repeat}"
-            self.refuse(incoming, "repeat", zh, en, "改正 repeat", "correct the repeat")
-            return None
-        if present is None:
-            present = visits.setdefault(
-                (id(subject), key.event, key.repeat), Visit(subject=subject, event=key.event, repeat=key.repeat)
-            )
-        present.subject = subject
-        if incoming.visited_on:
-            present.occurred_on = self.day(incoming, "visited_on", incoming.visited_on)
-            if present.occurred_on is None:
-                return None
-        return present
+    # One subject
 
-    # Records
-
-    def stored(self) -> dict[tuple[int, str, int], Record]:
-        known = [subject for subject in self.subjects.values() if subject.pk]
-        records = Record.objects.filter(subject__in=known).select_related("visit")
-        return {(record.visit_id, record.form, record.repeat): record for record in records}
-
-    def add(self, incoming: Incoming, subject: Subject, visit: Visit, record: Record | None) -> None:
-        if record and record.status == Record.Status.LOCKED:
-            zh, en = "记录已锁定", "the record is locked"
-            self.refuse(incoming, "", zh, en, "先解锁,或去掉该行", "unlock it first, or leave the row out")
+    def plan_subject(
+        self, subject: Subject, incomings: list[Incoming], visits: list[Visit], records: list[Record]
+    ) -> None:
+        """Rehearse a subject's rows, again without those refused on the way, until all that is left fits."""
+        incomings.sort(key=self.order)
+        while True:
+            good = [one for one in (self.without_refused(incoming) for incoming in incomings) if one]
+            if not good:
+                return
+            attempt = _Attempt(self, subject, visits, records)
+            try:
+                attempt.run(good)
+            except _Refused as refused:
+                self.refuse(refused)
+                if not refused.rows:
+                    return
+                continue
+            attempt.keep(self.batch)
             return
-        data = record.data if record else {}
-        changes = [
-            Change(item, data.get(item), cell.value, cell.row, cell.column)
-            for item, cell in incoming.cells.items()
-            if data.get(item) != cell.value
-        ]
-        if changes or record:
-            self.result.records.append(PlannedRecord(incoming, subject, visit, record, changes))
 
-    def check(self, stored: Iterable[Record]) -> None:
-        """Evaluate each record beside all that the subject will then have; what would not be shown is refused."""
-        after: dict[int, dict[Any, Record]] = defaultdict(dict)
-        for record in stored:
-            after[record.subject_id][_place(record.visit, record.form, record.repeat)] = record
-        for planned in self.result.records:
-            after[planned.subject.pk or id(planned.subject)][_place_of(planned)] = _as_if_saved(planned)
-        for planned in self.result.records:
-            of_subject = after[planned.subject.pk or id(planned.subject)]
-            mine = of_subject[_place_of(planned)]
-            others = [record for record in of_subject.values() if record is not mine]
-            form = self.definition.form(planned.incoming.key.form)
-            state = evaluate(form, mine.data, context_for(planned.subject, others, visit=planned.visit))
-            planned.findings = len(state.findings)
-            planned.completes = not any(finding.blocks_completion for finding in state.findings)
-            for change in planned.changes:
-                if change.new is not None and change.item not in state.visible:
-                    self.refuse_hidden(planned.incoming.cells[change.item], form.items[change.item].label)
-            if planned.changes:
-                planned.changes += self.cleared(planned, form, state.visible)
+    def without_refused(self, incoming: Incoming) -> Incoming | None:
+        rows = incoming.rows or {incoming.row, *(cell.row for cell in incoming.cells.values())}
+        left = rows - self.batch.refused
+        if left == rows:
+            return incoming
+        if not left:
+            return None
+        cells = {name: cell for name, cell in incoming.cells.items() if cell.row in left}
+        facts = (incoming.group, incoming.enrolled_on, incoming.visited_on)
+        return Incoming(incoming.key, min(left), *facts, cells, left)
 
-    def cleared(self, planned: PlannedRecord, form: Form, visible: frozenset[str]) -> list[Change]:
-        """The stored answers that no longer apply once the file's are saved, and go with that."""
-        stored = planned.record.data if planned.record else {}
-        gone = stored.keys() & form.items.keys() - visible - planned.incoming.cells.keys()
-        row = planned.incoming.row
-        return [
-            Change(name, stored[name], None, row, "")
-            for name in form.items
-            if name in gone and form.items[name].is_entered
-        ]
+    def order(self, incoming: Incoming) -> tuple[int, int, int, int]:
+        """By row, then as the study orders its events and forms: what others read comes first."""
+        key = incoming.key
+        at = self.events.get(key.event)
+        if at is None:
+            return incoming.row, 0, 0, 0
+        forms = self.definition.events[at].forms
+        return incoming.row, at, key.repeat, forms.index(key.form) if key.form in forms else 0
 
-    def refuse_hidden(self, cell: Cell, label: Any) -> None:
-        self.result.problems.append(
-            Problem(
-                cell.row,
-                cell.column,
-                f"按其他答案,“{label.zh}”不适用",
-                f"{label.en} does not apply given the other answers",
-                "核对它所依据的条目,或清空该格",
-                "check the item it depends on, or empty the cell",
-            )
-        )
+    def differing_items(self, build: StudyBuild | None, build_id: int, oid: str) -> frozenset[str]:
+        """The items of a form that another build reads in another way than the one the file was read with."""
+        key = (build_id, oid)
+        if key not in self.differing:
+            own = (build if build and build.pk == build_id else StudyBuild.objects.get(pk=build_id)).study_definition
+            self.differing[key] = _differing(self.definition, own, oid)
+        return self.differing[key]
 
-    def refuse(self, incoming: Incoming, fact: str, zh: str, en: str, remedy_zh: str, remedy_en: str) -> None:
+    # Problems
+
+    def problem(self, incoming: Incoming, fact: str, zh: str, en: str, remedy_zh: str, remedy_en: str) -> _Refused:
         source = getattr(self.mapping, fact, None) if fact else None
         column = (source.column if source else None) or fact
-        if (incoming.row, column) not in self.refused:
-            self.refused.add((incoming.row, column))
-            self.result.problems.append(Problem(incoming.row, column, zh, en, remedy_zh, remedy_en))
+        rows = incoming.rows or {incoming.row}
+        return _Refused(rows, [Problem(incoming.row, column, zh, en, remedy_zh, remedy_en)])
 
-    def order(self, planned: PlannedRecord) -> tuple[int, int, int, int]:
-        """By row, then as the study orders its events and forms: what others read comes first."""
-        events = [event.oid for event in self.definition.events]
-        key = planned.incoming.key
-        forms = self.definition.event(key.event).forms
-        return planned.incoming.row, events.index(key.event), key.repeat, forms.index(key.form)
+    def refuse(self, refused: _Refused) -> None:
+        """Note the problems once for each cell: a row may feed several records."""
+        told = {(one.row, one.column, one.en) for one in self.batch.problems}
+        self.batch.problems += [one for one in refused.problems if (one.row, one.column, one.en) not in told]
+        self.batch.refused |= refused.rows
 
 
-def _place(visit: Visit, form: str, number: int) -> tuple[str, int, str, int]:
-    return visit.event, visit.repeat, form, number
+class _Attempt:
+    """One rehearsal of one subject; it ends with a plan or with _Refused."""
+
+    def __init__(self, planner: Planner, subject: Subject, visits: list[Visit], records: list[Record]) -> None:
+        self.planner = planner
+        self.subject = subject
+        self.is_new = _is_new(subject)
+        build = planner.build_of(subject.site)
+        self.build = build
+        self.rehearsal = None if build is None else Rehearsal(subject, build, visits, records, planner.keys)
+        self.planned: list[PlannedRecord] = []
+        self.visited: dict[tuple[str, int], PlannedVisit] = {}
+
+    def run(self, incomings: list[Incoming]) -> None:
+        if self.rehearsal is None:
+            site = self.subject.site.code
+            zh, en = f"中心{site}尚无发布的版本", f"no build is released at site {site}"
+            rows = {row for incoming in incomings for row in incoming.rows or {incoming.row}}
+            remedy = "请先发布", "ask the data manager to release one"
+            raise _Refused(rows, [Problem(incomings[0].row, "", zh, en, *remedy)])
+        if self.is_new:
+            self.rehearsal.enrol(self.subject.identity)
+        waiting = [one for one in incomings if not self.take(one)]
+        while waiting:
+            # A form may ask a question only because of a later form of the same file.
+            left = [one for one in waiting if not self.take(one)]
+            if len(left) == len(waiting):
+                raise self.hidden(waiting)
+            waiting = left
+
+    def take(self, incoming: Incoming) -> bool:
+        """Save one record in memory; False while one of its answers is not shown."""
+        assert self.rehearsal
+        self.refuse_place(incoming)
+        key = incoming.key
+        visit = self.rehearsal.visit(key.event, key.repeat)
+        if incoming.visited_on:
+            visit = self.visited_on(incoming, visit)
+        if not key.form:
+            return True
+        before = self.rehearsal.places.get((visit.pk, key.form, key.number))
+        stored = flat(before.data) if before else {}
+        answers = {name: cell.value for name, cell in incoming.cells.items() if stored.get(name) != cell.value}
+        if not answers:
+            if before:
+                self.planned.append(PlannedRecord(incoming, self.subject, before, []))
+            return True
+        self.refuse_record(incoming, before)
+        saved = self.rehearsal.save(visit, key.form, key.number, answers, complete=self.planner.mapping.complete)
+        if saved.hidden:
+            return False
+        changes = self.changes(incoming, stored, answers, saved)
+        findings = len(saved.state.findings)
+        planned = PlannedRecord(incoming, self.subject, before, changes, findings, saved.needs_reason)
+        self.planned.append(planned)
+        return True
+
+    def visited_on(self, incoming: Incoming, visit: Visit) -> Visit:
+        assert self.rehearsal
+        on = self.planner.day(incoming, "visited_on", incoming.visited_on)
+        place = (visit.event, visit.repeat)
+        if visit.occurred_on == on:
+            return visit
+        if place in self.visited:
+            first = self.visited[place]
+            zh, en = f"与第{first.incoming.row}行的日期不同", f"differs from the date in row {first.incoming.row}"
+            raise self.planner.problem(incoming, "visited_on", zh, en, "保留其中一行", "keep one of the rows")
+        self.visited[place] = PlannedVisit(incoming, self.subject, visit.occurred_on, on)
+        return self.rehearsal.occurred(visit, on)
+
+    def changes(
+        self, incoming: Incoming, stored: dict[str, Any], answers: dict[str, Any], saved: Saved
+    ) -> list[Change]:  # fmt: skip
+        """The answers that change, and the stored ones that no longer apply and go with that."""
+        cells = incoming.cells
+        if not stored:
+            return [
+                Change(name, None, value, cells[name].row, cells[name].column)
+                for name, value in answers.items()
+                if value is not None
+            ]
+        found = [Change(n, stored.get(n), value, cells[n].row, cells[n].column) for n, value in answers.items()]
+        after = flat(saved.record.data) if saved.record else {}
+        form = self.form(incoming, saved.before)
+        return found + [
+            Change(name, old, None, incoming.row, "")
+            for name, old in stored.items()
+            if name not in after and name not in answers and _is_entered(form, name)
+        ]
+
+    def form(self, incoming: Incoming, record: Record | None) -> Form:
+        assert self.build
+        return (record or self.build).study_definition.form(incoming.key.form)
+
+    def hidden(self, waiting: list[Incoming]) -> _Refused:
+        """What the other answers of the subject leave no place for."""
+        assert self.rehearsal
+        problems: list[Problem] = []
+        for incoming in waiting:
+            visit = self.rehearsal.visits[incoming.key.event, incoming.key.repeat]
+            answers = {name: cell.value for name, cell in incoming.cells.items()}
+            before = self.rehearsal.places.get((visit.pk, incoming.key.form, incoming.key.number))
+            saved = self.rehearsal.save(visit, incoming.key.form, incoming.key.number, answers)
+            form = self.form(incoming, before)
+            problems += [_hidden_problem(form, name, incoming.cells[name]) for name in saved.hidden]
+        return _Refused({one.row for one in problems}, problems)
+
+    # What cannot be filled
+
+    def refuse_place(self, incoming: Incoming) -> None:
+        assert self.rehearsal
+        key, definition = incoming.key, self.rehearsal.definition
+        event = next((event for event in definition.events if event.oid == key.event), None)
+        if event is None or (key.form and key.form not in event.forms):
+            known = ", ".join(one.oid for one in definition.events if not key.form or key.form in one.forms)
+            zh, en = f"表单{key.form}不在访视“{key.event}”", f"form {key.form} is not part of event {key.event!r}"
+            raise self.planner.problem(incoming, "event", zh, en, f"可用:{known}", f"there are: {known}")
+        if key.form and not definition.form(key.form).may_be_number(key.number):
+            zh, en = f"表单{key.form}不可重复", f"form {key.form} does not repeat"
+            raise self.planner.problem(incoming, "number", zh, en, "number 写 1", "let number be 1")
+        is_there = (key.event, key.repeat) in self.rehearsal.visits
+        if not is_there and key.repeat > (MAX_NEW_VISITS if event.kind in REPEATABLE else 1):
+            zh, en = f"访视{key.event}没有第{key.repeat}次", f"event {key.event} has no number {key.repeat}"
+            raise self.planner.problem(incoming, "repeat", zh, en, "改正 repeat", "correct the repeat")
+
+    def refuse_record(self, incoming: Incoming, record: Record | None) -> None:
+        assert self.build
+        if record and record.status == Record.Status.LOCKED:
+            zh, en = "记录已锁定", "the record is locked"
+            raise self.planner.problem(
+                incoming, "", zh, en, "先解锁,或去掉该行", "unlock it first, or leave the row out"
+            )
+        build_id = record.build_id if record else self.build.pk
+        differing = self.planner.differing_items(self.build, build_id, incoming.key.form)
+        cell = next((cell for name, cell in incoming.cells.items() if _leaf(name) in differing), None)
+        if cell:
+            zh, en = "该记录的版本中此条目不同或没有", "the record's build has no such item, or another one"
+            remedy = "先将记录迁移到现行版本", "migrate the record to the present build first"
+            raise _Refused({cell.row}, [Problem(cell.row, cell.column, zh, en, *remedy)])
+
+    def keep(self, batch: Batch) -> None:
+        assert self.rehearsal
+        batch.records += self.planned
+        batch.visits += self.visited.values()
+        batch.steps += self.rehearsal.steps
+        batch.saved += self.rehearsal.saved
+        batch.changed += self.rehearsal.changed
+        if self.is_new:
+            batch.enrolled.append(self.subject)
 
 
-def _place_of(planned: PlannedRecord) -> tuple[str, int, str, int]:
-    return _place(planned.visit, planned.incoming.key.form, planned.incoming.key.number)
+def _grouped(rows: Iterable[Any]) -> defaultdict[int, list[Any]]:
+    found: defaultdict[int, list[Any]] = defaultdict(list)
+    for row in rows:
+        found[row.subject_id].append(row)
+    return found
 
 
-def _as_if_saved(planned: PlannedRecord) -> Record:
-    """An unsaved record that holds what this one will hold."""
-    data = dict(planned.record.data) if planned.record else {}
-    data |= {change.item: change.new for change in planned.changes}
-    key = planned.incoming.key
-    return Record(
-        visit=planned.visit, form=key.form, repeat=key.number, data={k: v for k, v in data.items() if v is not None}
-    )
+def _is_new(subject: Subject) -> bool:
+    return bool(subject._state.adding)
+
+
+def _is_person(subject: Subject, site: Site, name: str) -> bool:
+    return subject.site == site and subject.identity.hospital_number_hash == identities.hospital_number_hash(site, name)
+
+
+def _leaf(name: str) -> str:
+    place = address(name)
+    return place.leaf if place else name
+
+
+def _is_entered(form: Form, name: str) -> bool:
+    item = form.questions.get(_leaf(name))
+    return item is not None and item.is_entered
+
+
+def _hidden_problem(form: Form, name: str, cell: Cell) -> Problem:
+    label = form.questions[_leaf(name)].label
+    zh, en = f"按其他答案,“{label.zh}”不适用", f"{label.en} does not apply given the other answers"
+    remedy = "核对它所依据的条目,或清空该格", "check the item it depends on, or empty the cell"
+    return Problem(cell.row, cell.column, zh, en, *remedy)
+
+
+READING = ("type", "value_type", "precision", "max_length", "unit", "units")
+
+
+def _differing(read: StudyDefinition, own: StudyDefinition, oid: str) -> frozenset[str]:
+    if read is own:
+        return frozenset()
+    theirs = {form.oid: form for form in own.forms}.get(oid)
+    mine = read.form(oid)
+    found = set()
+    for name, item in mine.questions.items():
+        other = theirs.questions.get(name) if theirs else None
+        if (
+            other is None
+            or any(getattr(item, one) != getattr(other, one) for one in READING)
+            or mine.group_of.get(name) != (theirs.group_of.get(name) if theirs else None)
+            or _codes(read, item) != _codes(own, other)
+        ):
+            found.add(name)
+    return frozenset(found)
+
+
+def _codes(study: StudyDefinition, item: Any) -> list[str]:
+    codelist = study.codelist(item)
+    return codelist.codes() if codelist else []

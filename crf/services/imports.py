@@ -1,24 +1,22 @@
-"""Import records from a file: all of it or nothing, through the same checks and audit as typing it."""
+"""Import records from a file through the checks and audit of typing them: all of it or nothing, or the good rows."""
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
+from collections.abc import Callable, Iterator
 
-from django.utils.translation import get_language
-
-from crf.definitions.incoming import Problem, Reading, as_problem, read_records
-from crf.definitions.mapping import Mapping, guessed
-from crf.definitions.tables import BadTable, read_table
-from crf.definitions.values import parse_date
+from crf.definitions.incoming import Problem, Reading
+from crf.definitions.mapping import Mapping
 from crf.selectors import definition_of
-from crf.services import calendar, enrolment, records
-from crf.services.import_plan import Plan, PlannedRecord, plan
+from crf.services import bulk, queries
+from crf.services.import_plan import Batch, Plan, Planner
+from crf.services.import_source import Source, open_source
 from registry import audit
-from registry.models import Study, Subject, User, Visit
+from registry.models import Study, User
 from registry.permissions import Permission, authorise
-from registry.services import visits
-from registry.services.subjects import EnrolmentRefused
+
+ALL, GOOD = "all", "good"
+EachBatch = Callable[[int, Batch], None]
 
 
 class ImportRefused(ValueError):
@@ -41,16 +39,28 @@ class PreviewOutdated(ValueError):
         self.plan = plan
 
 
-def preview(*, study: Study, content: bytes, mapping: Mapping | None = None, by: User) -> Plan:
-    """What importing `content` (a CSV) would do; nothing is written."""
+def preview(
+    *,
+    study: Study,
+    content: bytes,
+    mapping: Mapping | None = None,
+    format: str = "",
+    sheet: str = "",
+    each: EachBatch | None = None,
+    by: User,
+) -> Plan:
+    """What importing `content` would do; nothing is written. `each` is called with every part of the plan."""
     authorise(by, Permission.RECORD_IMPORT, study=study)
-    try:
-        table = read_table(content)
-    except BadTable as fault:
-        return Plan(0, "", problems=[as_problem(fault)])
-    mapping = mapping or guessed(table.columns)
-    reading: Reading = read_records(definition_of(study), table, mapping)
-    return plan(study=study, reading=reading, mapping=mapping, by=by)
+    source = open_source(content, format=format, sheet=sheet)
+    mapping = source.mapping(mapping)
+    planner = Planner(study, mapping, definition=definition_of(study), by=by)
+    plan = Plan(source.encoding)
+    for number, reading in enumerate(_readings(planner, source, mapping)):
+        batch = planner.plan(reading)
+        plan.take(batch)
+        if each:
+            each(number, batch)
+    return plan
 
 
 def commit(
@@ -58,113 +68,115 @@ def commit(
     study: Study,
     content: bytes,
     mapping: Mapping | None = None,
+    format: str = "",
+    sheet: str = "",
+    mode: str = ALL,
     reason: str = "",
     file_name: str = "",
     fingerprint: str = "",
+    prints: list[str] | None = None,
+    after: int = -1,
+    each: EachBatch | None = None,
     by: User,
 ) -> Plan:
-    """Import `content`: every record through `records.save`, in one transaction. Repeating it changes nothing.
+    """Import `content`, every record as `records.save` would, each part of the file written at once.
 
-    Raises ImportRefused when anything is refused or a stored value would change without a reason, PreviewOutdated
-    when `fingerprint` is not that of the plan.
+    `mode` all: one transaction, which anything refused undoes. `good`: rows with a problem are left out, and each part
+    of the file is a transaction; those up to number `after` were written before. `each` is called inside the
+    transaction with every part that was written. `fingerprint` (all) or `prints` (good, one for each part) are those
+    of the preview. Repeating an import changes nothing. Raises ImportRefused, ReasonMissing, PreviewOutdated.
     """
     authorise(by, Permission.RECORD_IMPORT, study=study)
-    with audit.request(source="import"), audit.change(by=by, reason=reason):
-        found = preview(study=study, content=content, mapping=mapping, by=by)
-        if found.problems:
-            raise ImportRefused(found)
-        if fingerprint and fingerprint != found.fingerprint():
-            raise PreviewOutdated(found)
-        if not reason.strip() and any(planned.needs_reason for planned in found.records):
-            found.problems.append(_reason_missing())
-            raise ReasonMissing(found)
-        _Writer(found, mapping, reason, by).write()
-        if found.problems:
-            raise ImportRefused(found)
-        if any(planned.changes for planned in found.records):
-            details = {"file": file_name, "sha256": hashlib.sha256(content).hexdigest(), **found.counts}
-            audit.event(kind="records.import", study=study, details=details)
-    return found
+    source = open_source(content, format=format, sheet=sheet)
+    mapping = source.mapping(mapping)
+    with audit.request(source="import"):
+        planner = Planner(study, mapping, definition=definition_of(study), keys=bulk.SequenceKeys(), by=by)
+        readings = enumerate(_readings(planner, source, mapping))
+        told = {"file": file_name, "sha256": hashlib.sha256(content).hexdigest()}
+        work = _Commit(study, planner, Plan(source.encoding), reason, told, each, by)
+        if mode == ALL:
+            work.all(readings, fingerprint)
+        else:
+            work.good(readings, prints or [], after)
+    return work.plan
 
 
-def _reason_missing() -> Problem:
-    return Problem(0, "", "将改动已保存的值", "stored values would change", "请填写理由", "give a reason")
+def _readings(planner: Planner, source: Source, mapping: Mapping) -> Iterator[Reading]:
+    return source.readings(planner.definition, mapping)
 
 
-class _Writer:
-    """Carries a plan out. What is refused on the way is a problem of the whole import, which then is rolled back."""
-
-    def __init__(self, plan: Plan, mapping: Mapping | None, reason: str, by: User) -> None:
+class _Commit:
+    def __init__(
+        self,
+        study: Study,
+        planner: Planner,
+        plan: Plan,
+        reason: str,
+        told: dict[str, str],
+        each: EachBatch | None,
+        by: User,
+    ) -> None:
+        self.study = study
+        self.planner = planner
         self.plan = plan
-        self.complete = bool(mapping and mapping.complete)
         self.reason = reason
+        self.told = told
+        self.each = each
         self.by = by
-        self.subjects: dict[int, Subject] = {}
 
-    def write(self) -> None:
-        waiting = [planned for planned in self.plan.records if planned.changes]
-        for is_last in (False, True):
-            # A form may ask a question only because of a later form of the same file: saved once more, it is kept.
-            waiting = [planned for planned in waiting if not self.is_kept(planned, is_last)]
+    def all(self, readings: Iterator[tuple[int, Reading]], fingerprint: str) -> None:
+        """One transaction: after the first problem the rest of the file is only read, to name its problems too."""
+        plan = self.plan
+        with audit.change(by=self.by, reason=self.reason):
+            for number, reading in readings:
+                batch = self.planner.plan(reading)
+                plan.take(batch)
+                if not plan.problems and not self.lacks_reason(plan.needs_reason):
+                    self.write(number, batch)
+            if plan.problems:
+                raise ImportRefused(plan)
+            if fingerprint and fingerprint != plan.fingerprint():
+                raise PreviewOutdated(plan)
+            if self.lacks_reason(plan.needs_reason):
+                raise self.reason_missing()
+            self.tell()
 
-    def is_kept(self, planned: PlannedRecord, is_last: bool) -> bool:
+    def good(self, readings: Iterator[tuple[int, Reading]], prints: list[str], after: int) -> None:
+        """A transaction for each part. A part that was changed meanwhile, other than by this import, ends it."""
+        plan = self.plan
         try:
-            kept = self.save(planned)
-        except (records.RecordRefused, EnrolmentRefused) as refusal:
-            self.refuse(planned, str(refusal), str(refusal))
-            return True
-        if is_last and not kept:
-            self.refuse(planned, "有值未能保存:该条目未显示", "a value was not kept: its item is not shown")
-        return kept
+            for number, reading in readings:
+                with audit.change(by=self.by, reason=self.reason):
+                    batch = self.planner.plan(reading)
+                    if not reading.records and any(problem.row <= 1 for problem in batch.problems):
+                        plan.take(batch)
+                        raise ImportRefused(plan)
+                    if number > after and prints and batch.fingerprint() not in prints[number : number + 1]:
+                        raise PreviewOutdated(plan)
+                    if self.lacks_reason(batch.needs_reason):
+                        raise self.reason_missing()
+                    plan.take(batch)
+                    self.write(number, batch)
+        finally:
+            with audit.change(by=self.by, reason=self.reason):
+                self.tell()
 
-    def save(self, planned: PlannedRecord) -> bool:
-        """Save one record; False when a value did not stay because its item is not shown yet."""
-        key = planned.incoming.key
-        visit = self.visit(planned, self.subject(planned))
-        if planned.incoming.visited_on:
-            on = dt.date.fromisoformat(parse_date(planned.incoming.visited_on))
-            visit = visits.occurred(visit=visit, on=on, by=self.by)
-        saved = records.save(
-            subject=visit.subject,
-            visit=visit,
-            form=key.form,
-            repeat=key.number,
-            data={change.item: change.new for change in planned.changes},
-            reason=self.reason,
-            complete=self.complete and planned.completes,
-            source="import",
-            language=get_language() or "en",
-            by=self.by,
-        )
-        return all(saved.record.data.get(change.item) == change.new for change in planned.changes)
+    def write(self, number: int, batch: Batch) -> None:
+        with audit.change(by=self.by, reason=self.reason):
+            bulk.write(batch.steps)
+            queries.after_saves(saved=batch.saved, by=self.by)
+            if self.each:
+                self.each(number, batch)
 
-    def subject(self, planned: PlannedRecord) -> Subject:
-        """The stored subject, enrolled now if the plan says so."""
-        subject = planned.subject
-        if subject.pk:
-            return subject
-        if id(subject) not in self.subjects:
-            self.subjects[id(subject)] = enrolment.enrol(
-                site=subject.site,
-                group=subject.group,
-                enrolled_on=subject.enrolled_on,
-                hospital_number=planned.incoming.key.subject,
-                by=self.by,
-            )
-        return self.subjects[id(subject)]
+    def lacks_reason(self, needed: bool) -> bool:
+        return needed and not self.reason.strip()
 
-    def visit(self, planned: PlannedRecord, subject: Subject) -> Visit:
-        """The visit as it is stored now (an earlier record may have dated it); repeats that are missing are added."""
-        event, repeat = planned.incoming.key.event, planned.incoming.key.repeat
-        visit = subject.visits.filter(event=event, repeat=repeat).first()
-        while visit is None:
-            added = calendar.add_repeat(subject=subject, event=event, by=self.by)
-            visit = added if added.repeat == repeat else None
-        visit.subject = subject
-        return visit
+    def reason_missing(self) -> ReasonMissing:
+        zh, en = "将改动已保存的值", "stored values would change"
+        self.plan.refuse(Problem(0, "", zh, en, "请填写理由", "give a reason"))
+        return ReasonMissing(self.plan)
 
-    def refuse(self, planned: PlannedRecord, zh: str, en: str) -> None:
-        key = planned.incoming.key
-        place = f"{key.subject} {key.event} {key.form}"
-        problem = Problem(planned.incoming.row, "", f"{place}:{zh}", f"{place}: {en}", "改正该行", "correct the row")
-        self.plan.problems.append(problem)
+    def tell(self) -> None:
+        """One event for the import, with its numbers."""
+        if self.plan.writes:
+            audit.event(kind="records.import", study=self.study, details={**self.told, **self.plan.counts})

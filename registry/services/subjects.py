@@ -18,6 +18,37 @@ class EnrolmentRefused(ValueError):
     """The subject can't be enrolled; the message says why and what to do."""
 
 
+class Numbers:
+    """Gives new subjects of any sites the next numbers; with `lock`, nobody else gets them before the commit."""
+
+    def __init__(self, *, lock: bool) -> None:
+        self.lock = lock
+        self._last: dict[int, int] = {}
+
+    def last(self, site: Site) -> int:
+        """The last sequence number given at the site, asked once and then counted on."""
+        if site.pk not in self._last:
+            if self.lock:
+                # The lock on the site makes the next number its own, also when two coordinators enrol at once.
+                Site.objects.select_for_update().get(pk=site.pk)
+            self._last[site.pk] = site.subjects.aggregate(last=Max("sequence"))["last"] or 0
+        return self._last[site.pk]
+
+    def subject(self, *, site: Site, group: Group | None, enrolled_on: dt.date, key: int | None = None) -> Subject:
+        """The next subject of the site, not saved."""
+        sequence = self._last[site.pk] = self.last(site) + 1
+        number = site.study.subject_number.format(site=site.code, sequence=sequence)
+        return Subject(
+            pk=key,
+            study=site.study,
+            site=site,
+            group=group,
+            sequence=sequence,
+            number=number,
+            enrolled_on=enrolled_on,
+        )
+
+
 def enrol(
     *,
     site: Site,
@@ -38,8 +69,8 @@ def enrol(
     if group and group.study_id != site.study_id:
         raise EnrolmentRefused(_("The group belongs to another study; choose one of this study."))
     with audit.change(by=by):
-        # The lock on the site makes the next number its own, also when two coordinators enrol at once.
-        Site.objects.select_for_update().get(pk=site.pk)
+        numbers = Numbers(lock=True)
+        numbers.last(site)
         known = identities.find(site=site, hospital_number=hospital_number)
         if known:
             raise EnrolmentRefused(
@@ -50,15 +81,7 @@ def enrol(
             raise EnrolmentRefused(
                 _("This ID number is already at this site, as subject %(number)s.") % {"number": known.number}
             )
-        sequence = (site.subjects.aggregate(last=Max("sequence"))["last"] or 0) + 1
-        subject = Subject(
-            study=site.study,
-            site=site,
-            group=group,
-            sequence=sequence,
-            number=site.study.subject_number.format(site=site.code, sequence=sequence),
-            enrolled_on=enrolled_on,
-        )
+        subject = numbers.subject(site=site, group=group, enrolled_on=enrolled_on)
         subject.save()
         if name or hospital_number or id_number:
             identities.store(subject=subject, name=name, hospital_number=hospital_number, id_number=id_number, by=by)

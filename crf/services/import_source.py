@@ -1,0 +1,95 @@
+"""A file that somebody sends, as batches of readings: which format it is, its columns, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from crf.definitions import DefinitionErrors
+from crf.definitions.incoming import Problem, Reading, as_problem, in_batches, read_batches
+from crf.definitions.mapping import Mapping, guessed
+from crf.definitions.model import StudyDefinition
+from crf.definitions.tables import BadTable, Table, read_table
+from crf.definitions.workbooks import is_workbook, read_sheet
+
+FORMATS = ("csv", "xlsx", "odm", "redcap")
+# Columns that REDCap gives its exports of records, and nobody else.
+OF_REDCAP = frozenset({"redcap_event_name", "redcap_repeat_instrument", "redcap_data_access_group"})
+
+
+@dataclass
+class Source:
+    """A file that was read as far as its columns; `refusal` says why it could not be."""
+
+    format: str
+    encoding: str = ""
+    table: Table | None = None
+    content: bytes = b""
+    refusal: Problem | None = None
+    notes: list[Problem] = field(default_factory=list)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.table.columns if self.table else ()
+
+    def mapping(self, given: Mapping | None) -> Mapping:
+        if given is not None:
+            return given
+        return guessed(self.columns) if self.table else Mapping()
+
+    def readings(self, study: StudyDefinition, mapping: Mapping) -> Iterator[Reading]:
+        """What the file says, subject by subject, problems first."""
+        if self.refusal:
+            yield Reading(0, self.encoding, [], [self.refusal])
+        elif self.table:
+            yield from read_batches(study, self.table, mapping)
+        else:
+            try:
+                reading = _reader(self.format)(self.content, study)
+            except DefinitionErrors as errors:
+                yield Reading(0, "", [], [_as_problem(errors.errors[0])])
+                return
+            except BadTable as fault:
+                yield Reading(0, "", [], [as_problem(fault)])
+                return
+            self.notes = list(getattr(reading, "notes", []))
+            yield from in_batches(reading)
+
+
+def _reader(format: str) -> Any:
+    return getattr(import_module(f"crf.exchange.{format}_data"), f"read_{format}_data")
+
+
+def open_source(content: bytes, *, format: str = "", sheet: str = "") -> Source:
+    """The file as `format` says, or as its first bytes and its header do."""
+    format = format or format_of(content)
+    try:
+        if format == "xlsx":
+            table = read_sheet(content, sheet)
+            return Source(format, table.encoding, table)
+        if format == "csv":
+            table = read_table(content)
+            return Source(format, table.encoding, table)
+    except BadTable as fault:
+        return Source(format, refusal=as_problem(fault))
+    return Source(format, content=content)
+
+
+def format_of(content: bytes) -> str:
+    """xlsx and XML by their first bytes, REDCap's records by their header, anything else is taken for a CSV."""
+    if is_workbook(content):
+        return "xlsx"
+    start = content[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith((b"<", b"\xff\xfe<\x00", b"\xfe\xff\x00<")):
+        return "odm"
+    header = start.splitlines()[0] if start else b""
+    names = {name.strip(b' "').decode("utf-8", "replace") for name in header.replace(b";", b",").split(b",")}
+    return "redcap" if names & OF_REDCAP else "csv"
+
+
+def _as_problem(error: Any) -> Problem:
+    """One error of a whole file, with the line where it was found."""
+    zh, en = error.message_zh or error.message, error.message
+    return Problem(error.line or 0, error.item or "", zh, en, error.remedy_zh or error.remedy, error.remedy)
