@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-from django.db import connection, transaction
+from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from crf.definitions.model import StudyDefinition
 from crf.exports import sql
@@ -44,15 +45,21 @@ class Scope:
 
 
 @contextlib.contextmanager
-def one_moment() -> Iterator[None]:
-    """Everything read inside is of one moment, though it takes many statements."""
-    if connection.in_atomic_block:  # the caller's transaction decides
-        yield
+def one_moment() -> Iterator[BaseDatabaseWrapper]:
+    """A connection on which everything read is of one moment, though it takes many statements.
+
+    It is one of its own, so that progress can be written meanwhile; inside a transaction it is that transaction's.
+    """
+    if connection.in_atomic_block:
+        yield connection  # type: ignore[misc]
         return
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield
+    own = connection.copy()
+    try:
+        with own.cursor() as cursor:
+            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield own
+    finally:
+        own.close()
 
 
 def definitions(study: Study) -> list[StudyDefinition]:
@@ -81,10 +88,12 @@ def _name(key: bytes, number: str, hashed: str | None, wanted: Wanted) -> str:
     return number if wanted.shows_numbers else pseudonyms.pseudonym(key, pseudonyms.person_key(hashed, number))
 
 
-def batches(scope: Scope, layout: TableLayout, chunk: Sequence[tuple[str, int]]) -> pa.RecordBatch | None:
+def batch(
+    source: BaseDatabaseWrapper, scope: Scope, layout: TableLayout, chunk: Sequence[tuple[str, int]]
+) -> pa.RecordBatch | None:
     """The rows of one table and one chunk of subjects, typed and de-identified; None where there are none."""
     content = _copied(
-        _statement(scope, layout), [[pk for _, pk in chunk], list(scope.events), list(scope.wanted.events)]
+        source, _statement(scope, layout), [[pk for _, pk in chunk], list(scope.events), list(scope.wanted.events)]
     )
     if not content:
         return None
@@ -128,8 +137,8 @@ def _statement(scope: Scope, layout: TableLayout) -> str:
     ) TO STDOUT (FORMAT csv)"""  # noqa: S608 - names and texts are quoted by crf.exports.sql
 
 
-def _copied(statement: str, parameters: list[Any]) -> bytes:
-    with connection.cursor() as cursor, cursor.copy(statement, parameters) as copy:
+def _copied(source: BaseDatabaseWrapper, statement: str, parameters: list[Any]) -> bytes:
+    with source.cursor() as cursor, cursor.copy(statement, parameters) as copy:
         return b"".join(copy)
 
 
