@@ -67,6 +67,8 @@ def _moved(raw: dict[str, Any], place: Place, fault: Fault) -> Loss:
     for key in place[:-1]:
         owner = owner[key]
     key = str(place[-1])
+    if key not in owner:  # a circle through the condition of a section is told of one of its items
+        owner = raw["forms"][place[1]]["sections"][place[3]]
     text = owner.pop(key)
     if key == "require":  # a check is nothing without its rule: the form keeps the text, the check goes
         form = raw["forms"][place[1]]

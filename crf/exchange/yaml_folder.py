@@ -1,0 +1,37 @@
+"""A study definition as the YAML folder that `load_study` reads: study.yaml, codelists.yaml, forms/*.yaml."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from crf.definitions.load import CODELISTS, FORMS, STUDY
+from crf.definitions.model import StudyDefinition
+
+
+def write_yaml(study: StudyDefinition) -> dict[str, bytes]:
+    """Files by their path in the folder. Reading them gives the same definition, its forms in the same order."""
+    fields = study.model_dump(mode="json", exclude_defaults=True)
+    forms, codelists = fields.pop("forms"), fields.pop("codelists", {})
+    files = {STUDY: _yaml(fields)}
+    if codelists:
+        files[CODELISTS] = _yaml(codelists)
+    names = [form["oid"] for form in forms]
+    numbered = names != sorted(names)  # files are read in the order of their names
+    for number, form in enumerate(forms, start=1):
+        prefix = f"{number:0{len(str(len(forms)))}d}_" if numbered else ""
+        files[f"{FORMS}/{prefix}{form['oid']}.yaml"] = _yaml(form)
+    return files
+
+
+def _yaml(value: Any) -> bytes:
+    text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=110)
+    return text.encode()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Spells a list that is repeated twice, instead of pointing at the first."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
