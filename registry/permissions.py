@@ -114,7 +114,7 @@ def current_memberships(user: Any) -> list[Any]:
     today = timezone.localdate()
     cached: tuple[Any, list[Any]] | None = getattr(user, "_memberships", None)
     if cached is None or cached[0] != today:
-        in_force = user.memberships.filter(valid_from__lte=today).exclude(valid_to__lt=today)
+        in_force = user.memberships.filter(valid_from__lte=today).exclude(valid_to__lt=today).select_related("site")
         cached = (today, list(in_force))
         user._memberships = cached
     return cached[1]

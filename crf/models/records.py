@@ -14,6 +14,7 @@ import pgtrigger
 from django.db import connection, models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from psycopg.types.json import Jsonb
 
 from crf.definitions.model import StudyDefinition
 from crf.models.builds import StudyBuild, definition_of_build
@@ -26,11 +27,7 @@ DIGEST = (
 )
 
 
-REVISE_STATUS = """
-WITH revised AS (
-    UPDATE crf_record SET status = %(status)s, revision = revision + 1
-    WHERE id = ANY(%(records)s) AND status <> %(status)s RETURNING *
-)
+WITH_HISTORY = """
 INSERT INTO crf_historicalrecord (
     id, subject_id, visit_id, form, repeat, build_id, data, comments, status, revision, digest, history_date,
     history_type, history_user_id, history_change_reason, history_role, history_organisation, history_source,
@@ -39,6 +36,18 @@ INSERT INTO crf_historicalrecord (
     '~', %(user)s, %(reason)s, %(role)s, %(organisation)s, %(source)s, %(request)s
 FROM revised
 """
+REVISE_STATUS = f"""
+WITH revised AS (
+    UPDATE crf_record SET status = %(status)s, revision = revision + 1
+    WHERE id = ANY(%(records)s) AND status <> %(status)s RETURNING *
+) {WITH_HISTORY}"""  # noqa: S608 - constants
+REVISE = f"""
+WITH revised AS (
+    UPDATE crf_record SET subject_id = %(subject_id)s, visit_id = %(visit_id)s, form = %(form)s, repeat = %(repeat)s,
+        build_id = %(build_id)s, data = %(data)s, comments = %(comments)s, status = %(status)s, revision = %(revision)s
+    WHERE id = %(id)s RETURNING *
+) {WITH_HISTORY} RETURNING digest"""  # noqa: S608 - constants
+REVISED = ("id", "subject_id", "visit_id", "form", "repeat", "build_id", "status", "revision")
 
 
 class RecordQuerySet(ScopedAudited):
@@ -46,21 +55,24 @@ class RecordQuerySet(ScopedAudited):
 
     def revise_status(self, status: str, *, study_id: int) -> int:
         """Give each of these records of one study the status: one revision and one history row each."""
-        now = audit.current()
-        parameters = {
-            "status": status,
-            "records": list(self.filter(subject__study=study_id).values_list("pk", flat=True)),
-            "at": timezone.now(),
-            "user": now.by.pk,
-            "reason": now.reason,
-            "role": now.role(study_id),
-            "organisation": now.by.organisation,
-            "source": now.source,
-            "request": now.request_id,
-        }
+        records = list(self.filter(subject__study=study_id).values_list("pk", flat=True))
         with connection.cursor() as cursor:
-            cursor.execute(REVISE_STATUS, parameters)
+            cursor.execute(REVISE_STATUS, _attribution(study_id) | {"status": status, "records": records})
             return cursor.rowcount
+
+
+def _attribution(study_id: int) -> dict[str, Any]:
+    """Who writes now, why and from where, as the columns of a history row."""
+    now = audit.current()
+    return {
+        "at": timezone.now(),
+        "user": now.by.pk,
+        "reason": now.reason,
+        "role": now.role(study_id),
+        "organisation": now.by.organisation,
+        "source": now.source,
+        "request": now.request_id,
+    }
 
 
 class RecordHistory(audit.AuditedRecords):
@@ -160,11 +172,24 @@ class Record(audit.Audited):
         return audit.Place(get(Site, subject.site_id), subject, event, form, build.version, str(row.revision))
 
     def save(self, *args: Any, **options: Any) -> None:
-        """Save as the next revision; the digest is the database's and is read back when it is asked for."""
+        """Save as the next revision; a later one writes the record and its history row in one statement."""
         self.revision += 1
         try:
-            super().save(*args, **options)
+            if self._state.adding or args or options:
+                super().save(*args, **options)
+                self.__dict__.pop("digest", None)  # the database's; read back when it is asked for
+            else:
+                self._revise()
         except BaseException:
             self.revision -= 1
             raise
-        self.__dict__.pop("digest", None)
+
+    def _revise(self) -> None:
+        content = {name: getattr(self, name) for name in REVISED}
+        content |= {"data": Jsonb(self.data), "comments": Jsonb(self.comments)}
+        with connection.cursor() as cursor:
+            cursor.execute(REVISE, _attribution(self.study_id) | content)
+            written = cursor.fetchone()
+        if written is None:
+            raise self.DoesNotExist(f"crf_record {self.pk} is not there")
+        (self.digest,) = written
