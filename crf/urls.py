@@ -3,7 +3,21 @@
 from django.urls import path
 
 from crf import api
-from crf.views import approvals, histories, imports, quality, records, studies, subjects
+from crf.views import (
+    approvals,
+    board,
+    calendar,
+    drafts,
+    files,
+    histories,
+    imports,
+    quality,
+    records,
+    second_entries,
+    studies,
+    subjects,
+    worklist,
+)
 
 STUDY = "studies/<slug:code>/"
 SUBJECT = f"{STUDY}subjects/<str:number>/"
@@ -13,6 +27,12 @@ app_name = "crf"
 urlpatterns = [
     path(f"{STUDY}import/", imports.import_records, name="import-records"),
     path(f"{STUDY}records/", studies.study_records, name="study-records"),
+    path(f"{STUDY}today/", worklist.today, name="worklist"),
+    path(f"{STUDY}casebooks/", board.casebooks, name="casebooks"),
+    path(f"{STUDY}jump/", board.jump, name="jump"),
+    path(f"{STUDY}calendar/", calendar.calendar, name="calendar"),
+    path(f"{STUDY}calendar/feed/", calendar.change_feed, name="calendar-feed"),
+    path("calendar/<str:token>.ics", calendar.feed, name="feed"),
     path(f"{STUDY}quality/", quality.dashboard, name="quality"),
     path(f"{STUDY}quality/forms/", quality.rows, name="quality-rows"),
     path(f"{STUDY}quality/findings/", quality.findings, name="quality-findings"),
@@ -23,6 +43,13 @@ urlpatterns = [
     path(f"{SUBJECT}visits/<slug:event>/add/", subjects.add_visit, name="add-visit"),
     path(RECORD, records.edit_record, name="edit-record"),
     path(f"{RECORD}evaluate/", records.evaluate_record, name="evaluate-record"),
+    path(f"{RECORD}draft/", drafts.keep_draft, name="draft"),
+    path(f"{RECORD}draft/discard/", drafts.discard_draft, name="discard-draft"),
+    path(f"{RECORD}presence/", drafts.tell_presence, name="presence"),
+    path(f"{RECORD}files/<str:item>/", files.add_file, name="add-file"),
+    path(f"{RECORD}file/<uuid:file>/", files.serve_file, name="file"),
+    path(f"{RECORD}second/", second_entries.enter_second, name="second-entry"),
+    path(f"{RECORD}second/compare/", second_entries.compare_entries, name="compare-entries"),
     path(f"{RECORD}verify/", approvals.verify_record, name="verify-record"),
     path(f"{RECORD}sign/", approvals.sign_record, name="sign-record"),
     path(f"{RECORD}unlock/", approvals.unlock_record, name="unlock-record"),

@@ -131,7 +131,7 @@ def read_entry(
 
     Raises KeyError for an item the form doesn't have.
     """
-    study = definition or (record.study_definition if record else definition_of(subject.study))
+    study = definition or (record.study_definition if record else definition_of(subject.study, subject.site))
     the_form = study.form(form)
     stored = record.data if record else {}
     values, unread = read_answers(the_form, study, typed, stored, last_row=lambda group: last_row_of(record, group))
@@ -155,39 +155,72 @@ class Cell:
     visit: Visit
     form: Form
     records: list[Record]
-    state: str  # not_started | overdue | Record.Status
+    state: str  # not_started | due | overdue | Record.Status
+    queries: Mapping[int, int] = field(default_factory=dict)  # open ones, by repeat
 
 
 @dataclass(frozen=True)
 class CasebookRow:
     visit: Visit
     event_name: str
-    state: str  # expected | missed | started | done | log
+    state: str  # expected | due | missed | started | done | log
     cells: list[Cell]
 
 
-def casebook(subject: Subject, language: str = "zh-hans") -> list[CasebookRow]:
-    """Visits × forms with their state, in the order of the schedule; a constant number of queries."""
+def casebook(
+    subject: Subject, language: str = "zh-hans", queries: Mapping[tuple[int, str, int], int] | None = None
+) -> list[CasebookRow]:
+    """Visits × forms with their state, in the order of the schedule; a constant number of queries, no answers read.
+
+    `queries` is the number of open queries by (visit id, form, repeat).
+    """
     study = definition_of(subject.study, subject.site)
     order = {event.oid: position for position, event in enumerate(study.events)}
     visits = sorted(
         (visit for visit in subject.visits.all() if visit.event in order), key=lambda v: (order[v.event], v.repeat)
     )
     by_place: dict[tuple[int, str], list[Record]] = defaultdict(list)
-    for record in subject_records(subject):
+    for record in Record.objects.filter(subject=subject).defer("data", "comments").order_by("visit_id", "repeat"):
         by_place[record.visit_id, record.form].append(record)
-    return [_casebook_row(study, visit, by_place, language) for visit in visits]
+    return [_casebook_row(study, visit, by_place, language, queries or {}) for visit in visits]
 
 
-def _casebook_row(study: StudyDefinition, visit: Visit, by_place: Mapping[Any, list[Record]], language: str) -> Any:
+def visit_row(study: StudyDefinition, visit: Visit, records: Iterable[Record], language: str) -> CasebookRow | None:
+    """One visit of the casebook from records that were read already; None where the build has no such event."""
+    if event_of(study, visit.event) is None:
+        return None
+    by_place: dict[tuple[int, str], list[Record]] = defaultdict(list)
+    for record in records:
+        by_place[record.visit_id, record.form].append(record)
+    return _casebook_row(study, visit, by_place, language, {})
+
+
+def _casebook_row(
+    study: StudyDefinition,
+    visit: Visit,
+    by_place: Mapping[Any, list[Record]],
+    language: str,
+    queries: Mapping[tuple[int, str, int], int],
+) -> CasebookRow:
     event = study.event(visit.event)
-    overdue = bool(visit.window_to and visit.window_to < timezone.localdate())
+    timing = visit_timing(visit, timezone.localdate())
     cells = []
     for oid in event.forms:
         records = by_place.get((visit.pk, oid), [])
-        state = _weakest(records) if records else ("overdue" if overdue else "not_started")
-        cells.append(Cell(visit, study.form(oid), records, state))
-    return CasebookRow(visit, event.name.of(language), _row_state(event.kind, cells, overdue), cells)
+        state = _weakest(records) if records else _EMPTY.get(timing, "not_started")
+        asked = {number: n for (visit_id, form, number), n in queries.items() if (visit_id, form) == (visit.pk, oid)}
+        cells.append(Cell(visit, study.form(oid), records, state, asked))
+    return CasebookRow(visit, event.name.of(language), _row_state(event.kind, cells, timing), cells)
+
+
+_EMPTY = {"due": "due", "missed": "overdue"}
+
+
+def visit_timing(visit: Any, today: dt.date) -> str:
+    """Where today is in the visit's window: expected (before it, or no date known), due, missed (after it)."""
+    if visit.window_to and visit.window_to < today:
+        return "missed"
+    return "due" if visit.window_from and visit.window_from <= today else "expected"
 
 
 ORDER = [status.value for status in Record.Status]
@@ -197,7 +230,7 @@ def _weakest(records: list[Record]) -> str:
     return min((record.status for record in records), key=ORDER.index)
 
 
-def _row_state(kind: str, cells: list[Cell], overdue: bool) -> str:
+def _row_state(kind: str, cells: list[Cell], timing: str) -> str:
     begun = [cell for cell in cells if cell.records]
     if kind == "log":
         return "log"
@@ -205,7 +238,7 @@ def _row_state(kind: str, cells: list[Cell], overdue: bool) -> str:
         return "done"
     if begun:
         return "started"
-    return "missed" if overdue else "expected"
+    return timing
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from registry.permissions import Permission, authorise
 LIFE = dt.timedelta(days=30)
 MOST_FIELDS = 20_000
 MOST_CHARACTERS = 2_000_000
-KEPT = ("value-", "missing-", "comment-", "reason-", "unit-", "rows-")  # field names of the entry page
+KEPT = ("value-", "missing-", "comment-", "reason-", "unit-", "rows-", "row-", "choice-")  # field names of the entry page
 
 
 class DraftRefused(ValueError):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils.translation import get_language
 
 from crf import forms
 from crf.models import Record
-from crf.selectors import CasebookRow, casebook, read_entry
+from crf.selectors import CasebookRow, read_entry, visit_row
+from crf.services import drafts
 from crf.views.places import Place, links
 from registry.permissions import Permission
 from registry.web import render_page
@@ -25,15 +26,20 @@ def show(
     comments: Mapping[str, str],
     reason: forms.Reason | None = None,
     status: int = 200,
+    revision: int | None = None,
     names_required: bool = False,
     **trouble: Any,
 ) -> HttpResponse:
-    """The page with `answers` as typed; `trouble` (problem, reason_missing, conflict) says what went wrong."""
+    """The page with `answers` as typed; `trouble` (problem, reason_missing, conflict) says what went wrong.
+
+    `revision` is that of the record which `answers` were typed on, where it is not the present one.
+    """
     names_required = names_required or (place.record is not None and place.record.status != Record.Status.IN_PROGRESS)
     found = evaluate(place, answers, names_required=names_required)
-    context = _around(place) | {
-        # After a conflict the next save is on top of what the other person saved.
-        "record": trouble["conflict"]["current"] if "conflict" in trouble else place.record,
+    context = _around(request, place) | {
+        "record": place.record,
+        "revision": revision if revision is not None else revision_now(place),
+        "revision_now": revision_now(place),
         "evaluation": found,
         "names_required": names_required,
         "reasons": REASONS.items(),
@@ -48,7 +54,26 @@ def show(
             history_urls=_history_urls(place),
         ),
     }
-    return render_page(request, "crf/record_edit.html", context | trouble, status=status)
+    response = render_page(request, "crf/record_edit.html", context | trouble, status=status)
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def last_saved(place: Place) -> Any:
+    """The history row of the record's present revision, with who saved it."""
+    return place.record.history.select_related("history_user").first() if place.record else None
+
+
+def fields_of(kept: Mapping[str, list[str]]) -> QueryDict:
+    """A draft's fields as a browser would send them."""
+    fields = QueryDict(mutable=True)
+    for name, texts in kept.items():
+        fields.setlist(name, texts)
+    return fields
+
+
+def revision_now(place: Place) -> int:
+    return place.record.revision if place.record else 0
 
 
 def evaluate(place: Place, answers: Mapping[str, Any], *, names_required: bool) -> forms.Evaluation:
@@ -80,8 +105,9 @@ def next_form(place: Place, row: CasebookRow | None = None) -> dict[str, Any] | 
     return next((link for link in links(row, place.subject) if link["form"] == oids[after]), None)
 
 
-def _around(place: Place) -> dict[str, Any]:
+def _around(request: HttpRequest, place: Place) -> dict[str, Any]:
     row = _row(place)
+    second = "?second=yes" if place.is_second else ""
     help_text = place.form.help
     return {
         "place": place,
@@ -96,18 +122,26 @@ def _around(place: Place) -> dict[str, Any]:
         "visit_forms": links(row, place.subject, here=place.url) if row else [],
         "next_form": next_form(place, row),
         "state": place.record.status if place.record else "not_started",
-        "saved": place.record and place.record.history.select_related("history_user").first(),
+        "saved": last_saved(place),
         "verify_url": place.url_of("crf:verify-record"),
         "sign_url": place.url_of("crf:sign-record"),
         "unlock_url": place.url_of("crf:unlock-record"),
-        "evaluate_url": place.url_of("crf:evaluate-record"),
+        "evaluate_url": place.url_of("crf:evaluate-record") + second,
+        "draft_url": place.url_of("crf:draft") + second,
+        "discard_url": place.url_of("crf:discard-draft") + second,
+        "presence_url": place.url_of("crf:presence"),
+        "add_file_url": place.url_of("crf:add-file", "ITEM"),
+        "mirror_key": drafts.mirror_key(request.user) if place.may_enter else "",
+        "has_files": any(item.type == "file" for item in place.form.questions.values()),
+        "is_double": place.form.double_entry,
         "history_url": place.url_of("crf:record-history"),
         "next_repeat_url": place.next_repeat_url,
     }
 
 
 def _row(place: Place) -> CasebookRow | None:
-    return next((row for row in casebook(place.subject, language()) if row.visit.pk == place.visit.pk), None)
+    """The place's own visit, without another look at the database."""
+    return visit_row(place.study, place.visit, place.records, language())
 
 
 def _is(place: Place, *states: str) -> bool:

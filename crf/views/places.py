@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 from crf.definitions.model import Form, NotInDefinition, StudyDefinition
 from crf.models import Record, StudyBuild
 from crf.selectors import CasebookRow, Cell, current_build, subject_records
+from crf.services import second_entry
 from registry.models import Subject, Visit
 from registry.permissions import Permission, rights
 from registry.web import subject_or_404
@@ -20,7 +23,10 @@ from registry.web import subject_or_404
 
 @dataclass(frozen=True)
 class Place:
-    """One form of one subject at one visit; `record` is None until something was saved."""
+    """One form of one subject at one visit; `record` is None until something was saved.
+
+    `purpose` is `second` where the form is entered a second time: the page then knows nothing of the first entry.
+    """
 
     subject: Subject
     visit: Visit
@@ -30,6 +36,7 @@ class Place:
     record: Record | None
     records: list[Record]
     held: frozenset[Permission]
+    purpose: str = "entry"
 
     @property
     def may_enter(self) -> bool:
@@ -51,6 +58,25 @@ class Place:
         return record_url(name, self.visit, self.form.oid, self.repeat, self.subject, *more)
 
     @property
+    def is_second(self) -> bool:
+        return self.purpose == "second"
+
+    @property
+    def form_url(self) -> str:
+        """Where the page's form is sent."""
+        return self.url_of("crf:second-entry") if self.is_second else self.url
+
+    @property
+    def marker(self) -> dict[str, Any]:
+        """What names this page's draft to the services."""
+        return {"visit": self.visit, "form": self.form.oid, "repeat": self.repeat, "purpose": self.purpose}
+
+    def for_second_entry(self) -> Place:
+        """The same place without what was entered first."""
+        others = [one for one in self.records if self.record is None or one.pk != self.record.pk]
+        return replace(self, record=None, records=others, purpose="second")
+
+    @property
     def visit_name(self) -> str:
         return visit_name(self.study, self.visit)
 
@@ -67,8 +93,13 @@ class Place:
         return record_url("crf:edit-record", self.visit, self.form.oid, max(self.repeats) + 1, self.subject)
 
 
-def place_or_404(request: HttpRequest, code: str, number: str, event: str, visit: int, form: str, repeat: int) -> Place:
-    """The place that the address names; Http404 where the study has no such form."""
+def place_or_404(
+    request: HttpRequest, code: str, number: str, event: str, visit: int, form: str, repeat: int, *, blind: bool = False
+) -> Place:
+    """The place that the address names; Http404 where the study has no such form.
+
+    PermissionDenied for whoever is to enter the form a second time, unless the view keeps them `blind` itself.
+    """
     subject = subject_or_404(request, code, number, needs=Permission.RECORD_VIEW)
     the_visit = get_object_or_404(subject.visits, event=event, repeat=visit)
     the_visit.subject = subject
@@ -80,6 +111,8 @@ def place_or_404(request: HttpRequest, code: str, number: str, event: str, visit
     place = Place(subject, the_visit, the_form, repeat, build, record, records, held)
     if not the_form.may_be_number(repeat) or (record is None and repeat > max(place.repeats, default=0) + 1):
         raise Http404(f"{form} has no number {repeat}, or it comes after one that does not exist")
+    if record and not blind and second_entry.is_blind(record, request.user):
+        raise PermissionDenied(_("This form waits for your second entry; its first entry is not shown before."))
     return place
 
 
@@ -124,6 +157,7 @@ def links(row: CasebookRow, subject: Subject, here: str = "") -> list[dict[str, 
                     "repeat": repeat,
                     "is_repeating": cell.form.repeating,
                     "is_here": url == here,
+                    "queries": cell.queries.get(repeat, 0),
                     "next_url": _next_url(cell, record, subject),
                 }
             )

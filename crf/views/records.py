@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
@@ -11,73 +12,133 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from crf import forms
-from crf.services import records
-from crf.views import conflicts, entry_page
-from crf.views.places import Place, place_or_404
+from crf.models import Record
+from crf.services import drafts, records, second_entry
+from crf.views import conflicts, entry_page, files
+from crf.views.places import Place, is_locked, place_or_404
+from registry.permissions import Permission, authorise
 from registry.web import render_page
 
 
 @require_http_methods(["GET", "POST"])
 def edit_record(request: HttpRequest, **address: Any) -> HttpResponse:
-    place = place_or_404(request, **address)
+    place = place_or_404(request, **address, blind=True)
+    if place.record and second_entry.is_blind(place.record, request.user):
+        return redirect(place.url_of("crf:second-entry"))
     if request.method == "POST":
         return _save(request, place)
-    comments = place.record.comments if place.record else {}
-    return entry_page.show(request, place, answers=entry_page.stored(place), comments=comments)
+    return _opened(request, place)
 
 
 @require_POST
 def evaluate_record(request: HttpRequest, **address: Any) -> HttpResponse:
-    place = place_or_404(request, **address)
+    is_second = request.GET.get("second") == "yes"
+    place = place_or_404(request, **address, blind=is_second)
+    place = place.for_second_entry() if is_second else place
     answers = forms.typed(place.form, request.POST)
     found = entry_page.evaluate(place, answers, names_required=request.POST.get("names-required") == "yes")
     return render_page(request, "crf/_record_state.html", {"evaluation": found})
 
 
+def _opened(request: HttpRequest, place: Place) -> HttpResponse:
+    """What is saved, or what its author typed and did not save yet."""
+    draft = drafts.own_draft(**place.marker, user=request.user) if place.may_enter else None
+    if draft is None:
+        comments = place.record.comments if place.record else {}
+        return entry_page.show(request, place, answers=entry_page.stored(place), comments=comments)
+    fields = entry_page.fields_of(draft.fields)
+    typed, comments = forms.typed(place.form, fields), forms.comments(place.form, fields)
+    kept: dict[str, Any] = {"reason": forms.reason(fields), "draft": draft, "revision": draft.revision}
+    if place.record and draft.revision != place.record.revision:
+        chosen = conflicts.choices(fields)
+        found = conflicts.between(place, draft.revision, typed, comments, current=place.record, choices=chosen)
+        if found.is_settled:
+            return entry_page.show(
+                request, place, answers=entry_page.stored(place), comments=place.record.comments, reason=kept["reason"]
+            )
+        return entry_page.show(
+            request, place, answers=found.answers(), comments=found.remarks(), conflict=found, **kept
+        )
+    return entry_page.show(request, place, answers=typed, comments=comments, **kept)
+
+
 def _save(request: HttpRequest, place: Place) -> HttpResponse:
+    """Save what was typed; on top of another person's save only what was decided item by item."""
+    authorise(request.user, Permission.RECORD_ENTER, subject=place.subject)
     typed, comments = forms.typed(place.form, request.POST), forms.comments(place.form, request.POST)
-    reason = forms.reason(request.POST)
-    kept: dict[str, Any] = {"answers": typed, "comments": comments, "reason": reason}
+    problem = files.take(place, request, typed)
+    kept: dict[str, Any] = {"reason": forms.reason(request.POST)}
+    expected, found = forms.revision_of(request.POST), None
+    if place.record and not is_locked(place.record) and expected != place.record.revision:
+        chosen = conflicts.choices(request.POST)
+        found = conflicts.between(place, expected, typed, comments, current=place.record, choices=chosen)
+        kept |= {"conflict": found, "revision": expected}
+        if not found.is_decided or request.POST.get("compared") != str(found.revision):
+            return _refused(request, place, found.answers(), found.remarks(), status=409, **kept)
+        typed, comments, expected = found.data(), found.remarks(), found.revision
+    if problem:
+        return _refused(request, place, typed, comments, problem=problem, **kept)
+    return _saved(request, place, typed, comments, expected, kept)
+
+
+def _saved(
+    request: HttpRequest,
+    place: Place,
+    typed: dict[str, Any],
+    comments: dict[str, str],
+    expected: int,
+    kept: dict[str, Any],
+) -> HttpResponse:
+    """The page after the save, or the page with why there was none."""
+    shown = kept["conflict"].answers() if "conflict" in kept else typed
     try:
-        result = _saved(request, place, typed, comments, reason)
+        result = records.save(
+            subject=place.subject,
+            visit=place.visit,
+            form=place.form.oid,
+            repeat=place.repeat,
+            data=typed,
+            comments=comments,
+            reason=str(kept["reason"]),
+            complete=request.POST.get("act") in ("complete", "next"),
+            explained=True,
+            expected_revision=expected,
+            language=entry_page.language(),
+            by=request.user,
+        )
     except records.EditConflict as conflict:
-        told = conflicts.differences(place, typed, conflict.current)
-        return entry_page.show(request, place, status=409, conflict=told, **kept)
+        # Saved in the moment between our look and our save.
+        now = replace(place, record=conflict.current)
+        found = conflicts.between(now, expected, typed, comments, current=conflict.current)
+        kept |= {"conflict": found, "revision": expected}
+        return _refused(request, now, found.answers(), found.remarks(), status=409, **kept)
     except records.ReasonNeeded as refusal:
-        problem = _told(place, refusal)
-        return entry_page.show(request, place, status=422, problem=problem, reason_missing=True, **kept)
+        return _refused(request, place, shown, comments, problem=_told(place, refusal), reason_missing=True, **kept)
     except records.RecordRefused as refusal:
-        problem = _told(place, refusal)
-        return entry_page.show(request, place, status=422, problem=problem, names_required=True, **kept)
+        trouble = {"problem": _told(place, refusal), "refused": refusal.problems}
+        return _refused(request, place, shown, comments, names_required=True, **trouble, **kept)
+    drafts.discard(**place.marker, by=request.user)
     _tell(request, place, result)
     after = entry_page.next_form(place) if request.POST.get("act") == "next" else None
     return redirect(after["url"] if after else place.url)
 
 
-def _saved(
-    request: HttpRequest, place: Place, typed: dict[str, Any], comments: dict[str, str], reason: forms.Reason
-) -> records.SaveResult:
-    return records.save(
-        subject=place.subject,
-        visit=place.visit,
-        form=place.form.oid,
-        repeat=place.repeat,
-        data=typed,
-        comments=comments,
-        reason=str(reason),
-        complete=request.POST.get("act") in ("complete", "next"),
-        expected_revision=forms.revision_of(request.POST),
-        language=entry_page.language(),
-        by=request.user,
-    )
+def _refused(
+    request: HttpRequest, place: Place, answers: dict[str, Any], comments: dict[str, str], **trouble: Any
+) -> HttpResponse:
+    status = trouble.pop("status", 422)
+    return entry_page.show(request, place, answers=answers, comments=comments, status=status, **trouble)
 
 
 def _tell(request: HttpRequest, place: Place, result: records.SaveResult) -> None:
-    if not result.changed:
+    waits = request.POST.get("act") in ("complete", "next") and result.record.status == Record.Status.IN_PROGRESS
+    if waits:
+        messages.success(request, _("The first entry is finished. Another person enters the form a second time."))
+    elif not result.changed:
         messages.info(request, _("Nothing had changed; nothing was written."))
-        return
-    words = {"form": place.form.name.of(entry_page.language()), "revision": result.record.revision}
-    messages.success(request, _("%(form)s is saved, revision %(revision)s.") % words)
+    else:
+        words = {"form": place.form.name.of(entry_page.language()), "revision": result.record.revision}
+        messages.success(request, _("%(form)s is saved, revision %(revision)s.") % words)
 
 
 def _told(place: Place, refusal: records.RecordRefused) -> str:
@@ -86,6 +147,6 @@ def _told(place: Place, refusal: records.RecordRefused) -> str:
     if general:
         return " ".join(general)
     if isinstance(refusal, records.ReasonNeeded):
-        labels = [place.form.items[item].label.of(entry_page.language()) for item, _message in refusal.problems]
+        labels = [place.form.item(item).label.of(entry_page.language()) for item, _message in refusal.problems]
         return _("A saved answer changes and no reason is given: %(items)s.") % {"items": ", ".join(labels)}
     return _("Items that need your attention: %(count)s. They are listed below.") % {"count": len(refusal.problems)}

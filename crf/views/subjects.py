@@ -11,8 +11,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from crf.selectors import CasebookRow, casebook, definition_of
+from crf.definitions.model import StudyDefinition
+from crf.selectors import CasebookRow, casebook, definition_of, visit_timing
+from crf.selectors.queries import open_query_counts
 from crf.services import calendar, enrolment
+from crf.views.board import STATE_NAMES
 from crf.views.entry_page import language
 from crf.views.places import links, visit_name
 from registry.forms import EnrolSubject
@@ -26,9 +29,13 @@ from registry.web import render_page, study_or_404, subject_or_404, url_or_none
 def subject(request: HttpRequest, code: str, number: str) -> HttpResponse:
     subject = subject_or_404(request, code, number, needs=Permission.RECORD_VIEW)
     held = rights(request.user, site=subject.site)
+    state = request.GET.get("state", "")
+    rows = casebook(subject, language(), open_query_counts(subject))
     context = {
         "subject": subject,
-        "rows": [_shown(row, subject) for row in casebook(subject, language())],
+        "states": STATE_NAMES.items(),
+        "chosen_state": state,
+        "rows": [row for row in _all_shown(rows, subject) if not state or _keep(row, state)],
         "may_enter": Permission.RECORD_ENTER in held,
         "may_identify": Permission.IDENTITY_VIEW in held,
         "series_url": url_or_none("imaging:subject-series", code, number) if Permission.IMAGE_VIEW in held else None,
@@ -65,18 +72,27 @@ def _enrolled(form: EnrolSubject, user: User) -> Subject | None:
         return None
 
 
-def _shown(row: CasebookRow, subject: Subject) -> dict[str, Any]:
-    """One visit of the casebook: its dates, its forms, and whether one more may follow."""
+def _all_shown(rows: list[CasebookRow], subject: Subject) -> list[dict[str, Any]]:
+    """The visits of the casebook; the last of a repeating one offers one more."""
     study = definition_of(subject.study, subject.site)
-    event = study.event(row.visit.event)
-    last = max(visit.repeat for visit in subject.visits.all() if visit.event == row.visit.event)
-    today = timezone.localdate()
-    opens = row.visit.window_from
+    last = {row.visit.event: row.visit.repeat for row in rows}
+    return [_shown(row, subject, study, is_last=last[row.visit.event] == row.visit.repeat) for row in rows]
+
+
+def _shown(row: CasebookRow, subject: Subject, study: StudyDefinition, *, is_last: bool) -> dict[str, Any]:
+    """One visit of the casebook: its dates, its forms, and whether one more may follow."""
     return {
         "visit": row.visit,
         "name": visit_name(study, row.visit),
         "state": row.state,
-        "is_open_now": bool(opens and opens <= today <= (row.visit.window_to or today)),
+        "is_open_now": visit_timing(row.visit, timezone.localdate()) == "due",
         "forms": links(row, subject),
-        "repeats": event.kind == "repeating" and row.visit.repeat == last,
+        "repeats": study.event(row.visit.event).kind == "repeating" and is_last,
     }
+
+
+def _keep(row: dict[str, Any], state: str) -> bool:
+    """Leave the forms in the state; False where the visit has none."""
+    row["forms"] = [form for form in row["forms"] if form["state"] == state or (state == "queried" and form["queries"])]
+    row["repeats"] = False
+    return bool(row["forms"])

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client, override_settings
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -21,8 +22,9 @@ from django.utils import timezone
 
 from analytics.selectors import plans
 from analytics.services import datasets, evaluations
+from crf.definitions.model import Item, Text
 from crf.models import QualityFinding
-from crf.services import calendar
+from crf.services import attachments, calendar
 from imaging.models import Series
 from imaging.services import intake
 from registry import audit, jobs
@@ -46,7 +48,7 @@ RUNNERS = frozenset({"statistician", "administrator"})
 AUDITORS = frozenset({"pi", "monitor", "data_manager"})
 JOBS = CASEBOOK | {"statistician", "administrator"}
 
-PUBLIC = {"registry:sign-in", "registry:sign-out", "registry:set-language"}
+PUBLIC = {"crf:feed", "registry:sign-in", "registry:sign-out", "registry:set-language"}
 
 
 class Door(NamedTuple):
@@ -86,6 +88,18 @@ DOORS = {
     "crf:add-visit": Door("site", None, ENTRY),
     "crf:edit-record": Door("site", CASEBOOK, ENTRY),
     "crf:evaluate-record": Door("site", None, CASEBOOK),
+    "crf:worklist": Door("study", CASEBOOK),
+    "crf:casebooks": Door("study", CASEBOOK),
+    "crf:jump": Door("study", CASEBOOK),
+    "crf:calendar": Door("study", CASEBOOK),
+    "crf:calendar-feed": Door("study", None, CASEBOOK),
+    "crf:draft": Door("site", None, ENTRY),
+    "crf:discard-draft": Door("site", None, ENTRY),
+    "crf:presence": Door("site", None, CASEBOOK),
+    "crf:add-file": Door("site", None, ENTRY),
+    "crf:file": Door("site", CASEBOOK),
+    "crf:second-entry": Door("site", ENTRY, ENTRY),
+    "crf:compare-entries": Door("site", ENTRY, ENTRY),
     "crf:verify-record": Door("site", None, frozenset({"monitor"})),
     "crf:sign-record": Door("site", SIGNERS, SIGNERS),
     "crf:unlock-record": Door("site and whole", frozenset({"pi"}), frozenset({"pi"})),
@@ -217,6 +231,9 @@ def _built(folder: str) -> tuple[dict[str, Any], dict[str, Visitor]]:
         finding.save()
     taken = intake.receive(files=stack(), study=study, site=site, by=system)
     series = Series.objects.get(study=study)
+    scan = Item(name="scan", type="file", label=Text(zh="扫描件", en="Scan"))
+    sheet = SimpleUploadedFile("scan.pdf", f"%PDF-1.4 {ANSWER}".encode())
+    attached = attachments.add(subject=subject, form="DM", item=scan, upload=sheet, by=system)
     things = {
         "code": study.code,
         "number": subject.number,
@@ -225,6 +242,7 @@ def _built(folder: str) -> tuple[dict[str, Any], dict[str, Visitor]]:
         "form": "DM",
         "repeat": 1,
         "item": "age",
+        "file": attached["file"],
         "job_id": jobs.create(kind="nightly", study=study, by=system).pk,
         "intake_id": taken.pk,
         "series_id": series.pk,

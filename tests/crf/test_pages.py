@@ -206,8 +206,9 @@ def test_the_second_of_two_people_sees_both_answers_and_loses_none(signed_in, su
     response = signed_in("coordinator").post(place(subject), typed(1, age="53", sex="M", reason_code="source"))
     html = page(response)
     assert response.status_code == 409 and "Investigator saved revision 2" in html
-    assert re.search(r"<td>53 ?a?</td><td>54 ?a?</td>", html), "yours and theirs side by side"
-    assert 'value="53"' in html and 'name="revision" value="2"' in html
+    mine, theirs = 'name="choice-age" value="mine"', 'name="choice-age" value="theirs"'
+    assert re.search(f"{mine}.*?</span>53</span>.*?{theirs}.*?</span>54</span>", html, re.DOTALL), "side by side"
+    assert 'value="53"' in html and 'name="revision" value="1"' in html and 'name="compared" value="2"' in html
     assert Record.objects.get().data["age"] == 54, "nothing was overwritten"
 
 

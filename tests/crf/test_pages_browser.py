@@ -105,7 +105,7 @@ def test_the_later_of_two_people_chooses_between_both_answers(signed_in, subject
         page.click("button[value=save]")
         page.locator(".conflict").wait_for()
         assert page.input_value("#value-age") == "53"
-        page.click("[data-take=age]")
+        page.check("[name=choice-age][value=theirs]")
         assert page.input_value("#value-age") == "54"
         page.click("button[value=save]")
         page.locator(".alert").wait_for()

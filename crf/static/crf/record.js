@@ -4,6 +4,7 @@
 (() => {
   const form = document.getElementById("record");
   if (!form) return;
+  form.removeAttribute("enctype"); // files are sent by themselves, as they are chosen
   let unsaved = document.getElementById("save-state")?.classList.contains("is-unsaved") ?? false;
 
   const itemOf = (element) => element.closest("[data-item]");
@@ -60,6 +61,8 @@
     if (item && event.target.name.startsWith("value-")) {
       for (const radio of missing(item)) radio.checked = false;
       showMissing(item);
+      const asked = form.querySelector(`[data-conflict="${item.dataset.item}"] [value=mine]`);
+      if (asked) asked.checked = true; // what is typed now is mine
     }
   });
 
@@ -86,8 +89,6 @@
     if (clear) clearChoice(clear);
     const pick = event.target.closest("[data-pick]");
     if (pick) pickDate(pick);
-    const take = event.target.closest("[data-take]");
-    if (take) takeTheirs(take);
   });
 
   function clearChoice(button) {
@@ -110,19 +111,21 @@
     picker.showPicker();
   }
 
-  // `data-values` is {field name: [values]} of the other person's answer.
-  function takeTheirs(button) {
-    for (const [name, values] of Object.entries(JSON.parse(button.dataset.values))) {
+  // `data-values` is {mine | theirs: {field name: [values]}}; the form shows the answer that is chosen.
+  function showChoice(radio) {
+    const row = radio.closest("[data-conflict]");
+    for (const [name, values] of Object.entries(JSON.parse(row.dataset.values)[radio.value])) {
       for (const field of form.querySelectorAll(`[name="${name}"]`)) {
         if (field.type === "radio" || field.type === "checkbox") field.checked = values.includes(field.value);
         else field.value = values[0] ?? "";
       }
     }
-    const item = document.getElementById(`item-${button.dataset.take}`);
-    showMissing(item);
-    button.disabled = true;
-    form.dispatchEvent(new Event("change", { bubbles: true }));
+    const item = document.getElementById(`item-${row.dataset.conflict}`);
+    if (item) showMissing(item);
   }
+  form.addEventListener("change", (event) => {
+    if (event.target.name?.startsWith("choice-")) showChoice(event.target);
+  });
 
   // Enter goes to the next answer, as on every data entry keypad; Ctrl+Enter saves.
   function goOn(event) {
@@ -151,7 +154,7 @@
     event.submitter?.setAttribute("aria-busy", "true");
   });
   window.addEventListener("beforeunload", (event) => {
-    if (unsaved) event.preventDefault();
+    if (unsaved && form.dataset.kept === "no") event.preventDefault();
   });
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target.id === "record-state") showState(document.getElementById("record-state"));
