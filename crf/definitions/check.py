@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .expressions import Expression, ExpressionFailed, RowList, compile_expression, is_given
+from .labs import FormLabs, LabResult, labs_of
 from .model import NUMERIC, Check, Form, Item, Rows, Severity, Text
 from .rehearse import as_stored
 from .rows import ROW, is_rows
@@ -66,6 +67,7 @@ class FormState:
     values: dict[str, Any]
     visible: frozenset[str]
     findings: list[Finding]
+    results: dict[str, LabResult] = field(default_factory=dict)  # by address, what laboratory results mean
     asked: frozenset[str] = frozenset()  # every name that the form has: items, groups, and the columns of their rows
 
     @property
@@ -113,7 +115,7 @@ def evaluate(form: Form, values: Values, context: Context | None = None) -> Form
     value finds nothing. Hidden items count as empty in expressions. Decimals are derived from unrounded inputs.
     The rows of a group are each evaluated with their own answers in front of the form's.
     """
-    return _Evaluation(_plan_of(form), values, context or {}).run()
+    return _Evaluation(_plan_of(form), values, context or {}, labs_of(form)).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +216,9 @@ class _Scope:
 
 
 class _Evaluation:
-    def __init__(self, plan: _Plan, values: Values, context: Context) -> None:
+    def __init__(self, plan: _Plan, values: Values, context: Context, labs: FormLabs | None) -> None:
         self.plan = plan
+        self.labs = labs
         self.context = context
         given = {name: value for name, value in values.items() if name not in plan.derived}
         self.form = _Scope("", given, self.of_form)
@@ -231,8 +234,28 @@ class _Evaluation:
             for scope in self.rows.get(rule.group, []) if rule.group else [self.form]:
                 self.check_rule(rule, scope)
         return FormState(
-            self.form.values, frozenset(self.visible), self.in_order() if self.findings else [], self.plan.asked
+            values=self.form.values,
+            visible=frozenset(self.visible),
+            findings=self.in_order() if self.findings else [],
+            results=self.weigh(self.labs) if self.labs else {},
+            asked=self.plan.asked,
         )
+
+    def weigh(self, labs: FormLabs) -> dict[str, LabResult]:
+        """Laboratory results against the normal ranges of the person whom the form is about."""
+        person = labs.person(self.form.counting, self.of_context)
+        found: dict[str, LabResult] = {}
+        for scope in [self.form, *(scope for scopes in self.rows.values() for scope in scopes)]:
+            for name in labs.items.keys() & scope.counting.keys():
+                value = scope.values.get(name)
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    result = labs.items[name].result(value, person, labs.baseline(name, self.of_context))
+                    if result is not None:
+                        found[scope.prefix + name] = result
+        return found
+
+    def of_context(self, name: str) -> Any:
+        return known(self.context, name)
 
     def of_form(self, scope: _Scope, name: str) -> Any:
         if name in self.plan.names:

@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 
 from . import response, scores
+from .ctcae import ctcae
 
 # The CEL library logs each exception that a function raises; here raising is how "no value" is said.
 logging.getLogger("cel").setLevel(logging.CRITICAL + 1)
@@ -98,7 +99,7 @@ _SOURCES: dict[str, Callable[..., Any]] = {
     "spleen_index": scores.spleen_index, "spleen_volume": scores.spleen_volume,
     "spleen_volume_ellipsoid": scores.spleen_volume_ellipsoid, "platelet_spleen_ratio": scores.platelet_spleen_ratio,
     "bsa": scores.bsa, "bmi": scores.bmi, "liver_volume": scores.liver_volume, "to_si": scores.to_si,
-    "mrecist_target": response.mrecist_target, "mrecist": response.mrecist,
+    "ctcae": ctcae, "mrecist_target": response.mrecist_target, "mrecist": response.mrecist,
 }  # fmt: skip
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {name: _plain(function) for name, function in _SOURCES.items()}

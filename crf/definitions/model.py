@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -106,6 +106,14 @@ class Part(BaseModel):
     """Base of every piece of a definition: frozen, and deaf to keys that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    def __copy__(self) -> Self:
+        """Without what was worked out of the fields, which a changed copy must work out again."""
+        copied = super().__copy__()
+        for key in copied.__dict__.keys() - type(self).model_fields.keys():
+            if key != "_home":
+                del copied.__dict__[key]
+        return copied
 
 
 class Text(Part):
@@ -277,6 +285,12 @@ class Form(Part):
                 found |= {item.name: item for item in section.items}
         return found
 
+    @property
+    def study(self) -> StudyDefinition | None:
+        """The study that the form is part of; None for a form that stands alone."""
+        home: _Home | None = self.__dict__.get("_home")
+        return home.study if home else None
+
     @functools.cached_property
     def groups(self) -> dict[str, Section]:
         """The repeating groups by name; their `items` are the columns of their rows."""
@@ -351,6 +365,13 @@ class Form(Part):
         if found is None or (place and place.row and self.group_of.get(place.item) != place.name):
             raise NotInDefinition(f"form {self.oid} has no item {name}")
         return found
+
+
+class _Home:
+    """A form's study, out of sight of comparisons: two forms are equal by what they ask, wherever they stand."""
+
+    def __init__(self, study: StudyDefinition) -> None:
+        self.study = study
 
 
 class Event(Part):
@@ -441,6 +462,7 @@ class Capture(Part):
 
     sex: str | None = Field(default=None, description="FORM.item whose codes the normal ranges use")
     age: str | None = Field(default=None, description="FORM.item in years")
+    baseline: str | None = Field(default=None, description="event whose results are the baseline of CTCAE grades")
     soft_to_query: bool = False
 
 
@@ -490,6 +512,11 @@ class StudyDefinition(StudyFile):
 
     forms: tuple[Form, ...] = Field(min_length=1)
     codelists: dict[str, Codelist] = Field(default_factory=dict)
+
+    def model_post_init(self, context: Any) -> None:
+        """Tell each form its study: normal ranges belong to the study, and findings of a form need them."""
+        for form in self.forms:
+            form.__dict__["_home"] = _Home(self)
 
     @functools.cached_property
     def _forms(self) -> dict[str, Form]:

@@ -13,6 +13,7 @@ from .model import NUMERIC, Check, Event, Form, Item, StudyDefinition
 from .order import Cycle, dependency_order
 from .rehearse import misfit
 from .rows import ROW
+from .verify_labs import item_troubles, lab_faults
 
 ENROLMENT = "enrolment"
 NUMERIC_OR_CHOICE = (*NUMERIC, "choice", "text")
@@ -27,7 +28,7 @@ DICOM_TYPES = {
 
 def verify(study: StudyDefinition) -> list[Fault]:
     """Every fault of a definition whose pieces are each well formed."""
-    faults = [*_duplicates(study), *_events(study), *_codelists(study)]
+    faults = [*_duplicates(study), *_events(study), *_codelists(study), *lab_faults(study)]
     for index, form in enumerate(study.forms):
         faults += _form(study, form, ("forms", index))
     if not faults:
@@ -145,7 +146,8 @@ def _codelists(study: StudyDefinition) -> Iterator[Fault]:
 
 def _form(study: StudyDefinition, form: Form, at: Place) -> Iterator[Fault]:
     for item, place in places(form, at):
-        for key, zh, en, remedy_zh, remedy_en in [*_item(study, item), *_dicom(study, form, item)]:
+        troubles = [*_item(study, item), *_dicom(study, form, item), *item_troubles(study, item)]
+        for key, zh, en, remedy_zh, remedy_en in troubles:
             yield Fault((*place, key), f"{form.oid}.{item.name}", zh, en, remedy_zh, remedy_en)
     yield from _groups(form, at)
     for index, check in enumerate(form.checks):
