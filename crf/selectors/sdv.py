@@ -67,7 +67,7 @@ def due_records(study: Study, user: User, plan: SdvPlan) -> QuerySet[Record]:
         return found
     condition = Q(form__in=forms_with_critical_items(study)) if _critical_count(plan) else Q(pk__in=[])
     if plan.scope in SAMPLED:
-        found = found.annotate(sdv_part=_part(plan))
+        found = found.alias(sdv_part=_part(plan))
         condition |= Q(sdv_part__lt=plan.percentage * PARTS // 100)
     return found.filter(condition)
 
@@ -122,15 +122,15 @@ def progress(study: Study, user: User, plan: SdvPlan) -> list[Progress]:
     rows = (
         due_records(study, user, plan)
         .order_by()
-        .values_list("subject__site_id", "form")
+        .values("subject__site_id", "form")
         .annotate(
-            Count("pk", filter=_ENTERED),
-            Count("pk", filter=_DONE),
-            Count("pk", filter=~_ENTERED),
-            Count("pk", filter=Q(source_verification__changed_count__gt=0)),
+            due=Count("pk", filter=_ENTERED),
+            done=Count("pk", filter=_DONE),
+            entering=Count("pk", filter=~_ENTERED),
+            changed=Count("pk", filter=Q(source_verification__changed_count__gt=0)),
         )
     )
-    return [Progress(*row) for row in rows]
+    return [Progress(row.pop("subject__site_id"), **row) for row in rows]
 
 
 def records_to_verify(study: Study, user: User, plan: SdvPlan, **filters: Any) -> QuerySet[Record]:
@@ -190,4 +190,3 @@ def _still(verified: Mapping[str, Any] | None, value: Any) -> Mapping[str, Any] 
 
 def _leaf(path: str) -> str:
     return path.rpartition(".")[2]
-
