@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from crf.models import RecordExport
-from crf.services import exports, quality
+from crf.models import BuildDraft, RecordExport, StudyBuild
+from crf.services import exports, migrate, quality
 from registry import jobs
-from registry.models import Study
+from registry.models import Site, Study
 from registry.services.people import system_user
 
 
@@ -34,3 +34,35 @@ def export_records(*, job_id: int) -> None:
 def discard_exports() -> None:
     """The files that were kept long enough, every night (beat)."""
     exports.discard(by=system_user())
+
+
+@shared_task(acks_late=True)
+def weigh_build(*, job_id: int, study_id: int, draft_id: int | None = None, build_id: int | None = None) -> None:
+    """What a draft or a build would mean for the records there are; writes nothing but the job's result."""
+    with jobs.running(job_id) as progress:
+        assert progress.job
+        build = StudyBuild.objects.filter(pk=build_id).first()
+        version = build or BuildDraft.objects.get(pk=draft_id)
+        found = migrate.weigh(
+            study=Study.objects.get(pk=study_id),
+            definition=version.study_definition,
+            build=build,
+            progress=progress,
+            by=progress.job.requested_by or system_user(),
+        )
+        progress.finish(found.as_dict())
+
+
+@shared_task(acks_late=True)
+def migrate_records(*, job_id: int, build_id: int, site_ids: list[int], reason: str) -> None:
+    """The records of these sites to a build; sent twice or ended in the middle, it goes on with those not yet there."""
+    with jobs.running(job_id) as progress:
+        assert progress.job
+        found = migrate.migrate(
+            build=StudyBuild.objects.select_related("study").get(pk=build_id),
+            sites=Site.objects.filter(pk__in=site_ids).select_related("study"),
+            reason=reason,
+            progress=progress,
+            by=progress.job.requested_by or system_user(),
+        )
+        progress.finish(found.totals() | found.as_dict())

@@ -29,14 +29,8 @@ def publish(*, definition: StudyDefinition, synthetic: bool = False, release: bo
     """
     study = Study.objects.filter(code=definition.code).first()
     authorise(by, Permission.BUILD_IMPORT if study else Permission.STUDY_CREATE, study=study)
-    present = StudyBuild.objects.filter(study=study, version=definition.version).first() if study else None
-    if present and present.sha256 == definition.sha256():
+    if study and (present := refuse_version(study, definition)):
         return present
-    if present:
-        raise VersionTaken(
-            _("Version %(version)s of this study was published with other content; give the definition a new version.")
-            % {"version": definition.version}
-        )
     with audit.change(by=by):
         study = studies.define(
             code=definition.code,
@@ -57,6 +51,17 @@ def publish(*, definition: StudyDefinition, synthetic: bool = False, release: bo
             named = [site.code for site in definition.sites]
             releases.release(build=build, sites=study.sites.filter(code__in=named), by=by)
     return build
+
+
+def refuse_version(study: Study, definition: StudyDefinition) -> StudyBuild | None:
+    """The build that holds this definition already, if any; VersionTaken where its version holds another."""
+    present = StudyBuild.objects.filter(study=study, version=definition.version).first()
+    if present and present.sha256 != definition.sha256():
+        raise VersionTaken(
+            _("Version %(version)s of this study was published with other content; give the definition a new version.")
+            % {"version": definition.version}
+        )
+    return present
 
 
 def _facts(definition: StudyDefinition, synthetic: bool) -> dict[str, Any]:
