@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from crf.definitions.model import Form, Item, Section, StudyDefinition
+from crf.definitions.model import Form, Item, NotInDefinition, Section, StudyDefinition
 from crf.definitions.rows import ROW, is_rows
 from crf.definitions.values import is_missing, plain_number
 
@@ -39,6 +39,7 @@ class OdmDataWriter:
         self.subject = ""
         self.at: tuple[str, int] | None = None
         self.clinical = True
+        self.many = {event.oid for event in study.events if event.kind != "scheduled"}
         self.codes = {
             name: {choice.code: value_of(choice) for choice in codelist.choices}
             for name, codelist in study.codelists.items()
@@ -96,7 +97,7 @@ class OdmDataWriter:
     ) -> None:  # fmt: skip
         """Write one record. Its last signature stands as Signature; earlier ones stand as annotations."""
         self.go_to(subject, site, event, repeat)
-        definition = self.study.form(form)
+        definition = self.form_of(form)
         known = {item.name for section in definition.sections for item in section.items}
         known |= {section.rows.name for section in definition.sections if section.rows}
         here: dict[str, list[OdmNote]] = {}
@@ -115,8 +116,16 @@ class OdmDataWriter:
         children += [annotation(index, _named(note)) for index, note in enumerate(whole, start=1)]
         for index, section in enumerate(definition.sections, start=1):
             children += self.section(definition, index, section, data, here)
-        keys = {"FormOID": self.oids.forms[form], "FormRepeatKey": str(number) if definition.repeating else None}
+        oid = self.oids.forms.get(form, odm_oids.form_oid(form))
+        keys = {"FormOID": oid, "FormRepeatKey": str(number) if definition.repeating or number > 1 else None}
         self.write(element("FormData", keys, children))
+
+    def form_of(self, oid: str) -> Form:
+        """The form; one that this build no longer has is without items, and its values stand as annotations."""
+        try:
+            return self.study.form(oid)
+        except NotInDefinition:
+            return Form.model_construct(oid=oid, name=self.study.title, sections=())
 
     def has_place(self, form: Form, data: Mapping[str, Any], note: OdmNote) -> bool:
         """Whether the file has an ItemData that a note can stand at."""
@@ -179,8 +188,9 @@ class OdmDataWriter:
         self.end_clinical()
         whose = {"StudyOID": self.oids.study_oid, "SubjectKey": subject}
         where = {
-            **whose, "StudyEventOID": self.oids.events[event], "StudyEventRepeatKey": str(repeat),
-            "FormOID": self.oids.forms[form], "FormRepeatKey": str(number),
+            **whose, "StudyEventOID": self.oids.events.get(event, odm_oids.event_oid(event)),
+            "StudyEventRepeatKey": str(repeat),
+            "FormOID": self.oids.forms.get(form, odm_oids.form_oid(form)), "FormRepeatKey": str(number),
         }  # fmt: skip
         keys = [element("KeySet", whose), element("KeySet", where)]
         self.write(element("Association", self.study_keys(), [*keys, annotation(1, note)]))
@@ -196,8 +206,10 @@ class OdmDataWriter:
         if self.at != (event, repeat):
             self.end_event()
             self.at = (event, repeat)
-            many = self.study.event(event).kind != "scheduled"
-            keys = {"StudyEventOID": self.oids.events[event], "StudyEventRepeatKey": str(repeat) if many else None}
+            keys = {
+                "StudyEventOID": self.oids.events.get(event, odm_oids.event_oid(event)),
+                "StudyEventRepeatKey": str(repeat) if repeat > 1 or event in self.many else None,
+            }
             self.write(f"<StudyEventData{attributes(keys)}>")
 
     def end_event(self) -> None:

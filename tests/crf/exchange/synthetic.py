@@ -64,4 +64,6 @@ def _item(form: int, group: int, place: int) -> str:
     elif kind == "float":
         inner += '<RangeCheck Comparator="GE" SoftHard="Hard"><CheckValue>0</CheckValue></RangeCheck>'
         inner += '<RangeCheck Comparator="LT" SoftHard="Soft"><CheckValue>500</CheckValue></RangeCheck>'
-    return f'<ItemDef OID="I.{form}.{group}.{place}" Name="i_{form}_{group}_{place}" DataType="{kind}">{inner}</ItemDef>'
+    return (
+        f'<ItemDef OID="I.{form}.{group}.{place}" Name="i_{form}_{group}_{place}" DataType="{kind}">{inner}</ItemDef>'
+    )
