@@ -82,11 +82,10 @@ class FormState:
         An answer to a question that the form no longer has counts nowhere and stays: no save clears it.
         """
         kept = {
-            name: self._counting(name, value, keep_orphans=True)
+            name: self._counting(name, value, keep_orphans=True) if type(value) is list else value
             for name, value in self.values.items()
-            if name in self.visible or self._is_orphan(name)
+            if value is not None and value != [] and (name in self.visible or self._is_orphan(name))
         }
-        kept = {name: value for name, value in kept.items() if value is not None and value != []}
         typed = {place: given for place, given in self.values.get(TYPED, {}).items() if place in self.visible}
         return kept | {TYPED: typed} if typed else kept
 

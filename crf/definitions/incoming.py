@@ -17,6 +17,8 @@ from .tables import BadTable, Row, Table
 from .values import BadValue, parse_value
 
 BATCH_ROWS = 1_000
+# What the file of refused rows has beside the columns that were sent; nothing is read from them.
+ROW_COLUMN, PROBLEM_COLUMN = "import_row", "import_problem"
 MOST_REMEMBERED = 20_000  # distinct cells of a column whose reading is kept
 NESTED = re.compile(r"(?:([A-Z][A-Z0-9_]{0,39})\.)?([a-z][a-z0-9_]*\[\d{1,3}\]\.[a-z][a-z0-9_]*)$", re.ASCII)
 
@@ -171,17 +173,17 @@ class _Aim:
         self.convert = _conversion(item, target)
         self.known: dict[str, Any] = {}
 
+    def remembered(self, raw: str) -> Any:
+        """The value of a cell, None for an empty one, or BadValue; what was read once is remembered."""
+        found = self._attempt(raw)
+        if len(self.known) >= MOST_REMEMBERED:
+            self.known.clear()
+        self.known[raw] = found
+        return found
+
     def read(self, raw: Any) -> Any:
-        """The value; None for an empty cell. Raises BadValue. What was read once is remembered."""
-        if not isinstance(raw, str):
-            return self._read(raw)
-        try:
-            found = self.known[raw]
-        except KeyError:
-            found = self._attempt(raw)
-            if len(self.known) >= MOST_REMEMBERED:
-                self.known.clear()
-            self.known[raw] = found
+        """The value of a constant. Raises BadValue."""
+        found = self.remembered(raw) if isinstance(raw, str) else self._read(raw)
         if isinstance(found, BadValue):
             raise found
         return found
@@ -259,13 +261,14 @@ class _Layout:
 
     def read_header(self) -> None:
         facts = {source.column for source in self.facts.values() if source.column}
+        ours = {ROW_COLUMN, PROBLEM_COLUMN} - facts - self.mapping.columns.keys()
         for column in [*facts, *self.mapping.columns, *self.mapping.ignore]:
             if column not in self.table.columns:
                 self.refuse(column, "文件中没有该列", "the file has no such column", "检查列名", "check the name")
         for at, column in enumerate(self.table.columns):
             if column in self.mapping.columns:
                 self.aim(at, column, self.mapping.columns[column])
-            elif column not in facts and column not in self.mapping.ignore:
+            elif column not in facts and column not in self.mapping.ignore and column not in ours:
                 self.guess(at, column)
         for name in self.mapping.constants:
             found = self.find(name)
@@ -436,17 +439,14 @@ class _Reader:
             aim = aims[0] if len(aims) == 1 and not form_of_row else self.aim_of(row, column, aims, form_of_row, text)
             if aim is None:
                 continue
-            try:
-                value = aim.read(text)
-            except BadValue as wrong:
-                self.refuse_cell(row, column, aim.item, wrong)
-                continue
-            if value is not None or clears:
-                cell = Cell(value, number, column)
+            value = aim.known[text] if text in aim.known else aim.remembered(text)
+            if value.__class__ is BadValue:
+                self.refuse_cell(row, column, aim.item, value)
+            elif value is not None or clears:
                 if aim.form in found:
-                    found[aim.form].append((aim, cell))
+                    found[aim.form].append((aim, Cell(value, number, column)))
                 else:
-                    found[aim.form] = [(aim, cell)]
+                    found[aim.form] = [(aim, Cell(value, number, column))]
         for aim in self.layout.constants:
             if aim.form in found:
                 self.add_constant(row, aim, found[aim.form])

@@ -210,7 +210,13 @@ def _parse_integer(item: Item, raw: Any) -> int:
     return int(number)
 
 
+PLAIN = re.compile(r"-?\d{1,12}(?:\.(\d{1,10}))?$", re.ASCII)
+
+
 def _parse_decimal(item: Item, raw: Any) -> float:
+    plain = PLAIN.match(raw) if isinstance(raw, str) else None
+    if plain and (item.precision is None or len(plain[1] or "") <= item.precision):
+        return float(raw) + 0.0  # nothing to weigh: what most cells of a file are
     number = _decimal(raw)
     exponent = number.normalize().as_tuple().exponent
     digits = -exponent if isinstance(exponent, int) else 0

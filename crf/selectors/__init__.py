@@ -14,8 +14,8 @@ from django.utils import timezone
 from crf.definitions.answers import read_answers
 from crf.definitions.check import FormState, evaluate
 from crf.definitions.model import Event, Form, StudyDefinition
-from crf.definitions.rows import last_number
-from crf.definitions.values import BadValue
+from crf.definitions.rows import flat, last_number
+from crf.definitions.values import TYPED, BadValue
 from crf.models import Query, Record, SourceVerification, StudyBuild
 from registry.models import Site, Study, Subject, Visit
 
@@ -104,7 +104,13 @@ def subject_records(subject: Subject) -> list[Record]:
 
 def in_calendar_order(records: Iterable[Record]) -> list[Record]:
     """One subject's records as `context_for` takes them: the first of a form is the earliest."""
-    return sorted(records, key=lambda r: (r.visit.target_on or dt.date.max, r.visit.event, r.visit.repeat, r.repeat))
+    return sorted(records, key=calendar_place)
+
+
+def calendar_place(record: Record) -> tuple[Any, ...]:
+    """What records are put into the order of the calendar by."""
+    visit = record.visit
+    return (visit.target_on or dt.date.max, visit.event, visit.repeat, record.repeat)
 
 
 @dataclass(frozen=True)
@@ -243,7 +249,7 @@ def _row_state(kind: str, cells: list[Cell], timing: str) -> str:
 
 @dataclass(frozen=True)
 class ItemChange:
-    """One change of one item, as the audit trail tells it."""
+    """One change of one answer, as the audit trail tells it; `typed` is how a converted number was typed."""
 
     item: str
     old: Any
@@ -256,18 +262,20 @@ class ItemChange:
     source: str
     revision: int
     status: str
+    typed: Mapping[str, str] | None = None
 
 
 def record_changes(record: Record, item: str | None = None) -> list[ItemChange]:
-    """Every change of the record's items (or of one), newest first; the first entry is old = None."""
+    """Every change of the record's answers by address (or of one), newest first; the first entry is old = None."""
     changes: list[ItemChange] = []
     previous: dict[str, Any] = {}
     for row in record.history.select_related("history_user").order_by("revision"):
-        for name in sorted({*previous, *row.data}):
-            old, new = previous.get(name), row.data.get(name)
+        answers = flat(row.data)
+        for name in sorted({*previous, *answers} - {TYPED}):
+            old, new = previous.get(name), answers.get(name)
             if old != new and item in (None, name):
                 changes.append(_item_change(row, name, old, new))
-        previous = row.data
+        previous = answers
     return changes[::-1]
 
 
@@ -284,6 +292,7 @@ def _item_change(row: Any, item: str, old: Any, new: Any) -> ItemChange:
         source=row.history_source,
         revision=row.revision,
         status=row.status,
+        typed=row.data.get(TYPED, {}).get(item),
     )
 
 

@@ -163,6 +163,11 @@ def _values(row: Any, fields: list[Any]) -> tuple[Any, ...]:
     )
 
 
+def as_json(record: Record) -> str:
+    """The record's data as COPY takes it, made once for the plan's hash, the row and its history."""
+    return _json(record.__dict__, "data")
+
+
 def _json(held: dict[str, Any], name: str) -> str:
     key = f"_bulk_{name}"
     text = held.get(key)

@@ -19,7 +19,7 @@ from crf.definitions.rows import address, flat
 from crf.definitions.values import BadValue, parse_date
 from crf.models import Record, StudyBuild
 from crf.selectors import NoBuild, current_build
-from crf.services.bulk import Keys, ProvisionalKeys, Step
+from crf.services.bulk import Keys, ProvisionalKeys, Step, as_json
 from crf.services.rehearsal import Rehearsal, Saved
 from registry.models import Group, Identity, Site, Study, Subject, User, Visit
 from registry.permissions import Permission, authorise, rights
@@ -42,12 +42,16 @@ class Change(NamedTuple):
 
 @dataclass(slots=True)
 class PlannedRecord:
-    """One record of the import, with what is there now; `subject` may be one that the import enrols."""
+    """One record of the import, as it is and as it would be; `subject` may be one that the import enrols.
+
+    `altered` are the changes of a stored record; those of a new one are its answers.
+    """
 
     incoming: Incoming
     subject: Subject
     record: Record | None
-    changes: list[Change]
+    after: Record | None = None
+    altered: list[Change] = field(default_factory=list)
     findings: int = 0
     needs_reason: bool = False
 
@@ -55,11 +59,25 @@ class PlannedRecord:
     def kind(self) -> str:
         if self.record is None:
             return "new"
-        return "changed" if self.changes else "unchanged"
+        return "changed" if self.altered else "unchanged"
+
+    @property
+    def changes(self) -> list[Change]:
+        if self.record is not None:
+            return self.altered
+        cells = self.incoming.cells.items()
+        return [Change(name, None, one.value, one.row, one.column) for name, one in cells if one.value is not None]
 
     @property
     def overwrites(self) -> list[Change]:
-        return [change for change in self.changes if change.old is not None]
+        return [change for change in self.altered if change.old is not None]
+
+    @property
+    def size(self) -> int:
+        """How many values change."""
+        if self.record is not None:
+            return len(self.altered)
+        return sum(one.value is not None for one in self.incoming.cells.values())
 
 
 class PlannedVisit(NamedTuple):
@@ -92,11 +110,11 @@ class Batch:
 
     def counts(self) -> Counter[str]:
         kinds = Counter(f"records_{planned.kind}" for planned in self.records)
-        overwrites = sum(len(planned.overwrites) for planned in self.records if planned.record)
+        overwrites = sum(len(planned.overwrites) for planned in self.records if planned.altered)
         return kinds + Counter(
             rows=self.rows,
             subjects_new=len(self.enrolled),
-            values_new=sum(len(planned.changes) for planned in self.records) - overwrites,
+            values_new=sum(planned.size for planned in self.records) - overwrites,
             values_changed=overwrites,
             visits_changed=len(self.visits),
             findings=sum(planned.findings for planned in self.records),
@@ -106,9 +124,13 @@ class Batch:
 
     def fingerprint(self) -> str:
         """A hash of what would be written, so that what is confirmed is what was shown."""
-        records = [(one.incoming.key, one.record.revision if one.record else 0, one.changes) for one in self.records]
-        visits = [(one.incoming.key, one.old, one.new) for one in self.visits]
-        return hashlib.sha256(repr((records, visits)).encode()).hexdigest()
+        hashed = hashlib.sha256()
+        for one in self.records:
+            revision = one.record.revision if one.record else 0
+            hashed.update(f"{one.incoming.key!r} {revision} {as_json(one.after) if one.after else ''}".encode())
+        for visit in self.visits:
+            hashed.update(f"{visit.incoming.key!r} {visit.old} {visit.new}".encode())
+        return hashed.hexdigest()
 
 
 COUNTS = ("rows", "subjects_new", "records_new", "records_changed", "records_unchanged", "values_new",
@@ -424,18 +446,18 @@ class _Attempt:
             return True
         before = self.rehearsal.places.get((visit.pk, key.form, key.number))
         stored = flat(before.data) if before else {}
-        answers = {name: cell.value for name, cell in incoming.cells.items() if stored.get(name) != cell.value}
+        answers = {name: cell.value for name, cell in incoming.cells.items() if cell.value != stored.get(name)}
         if not answers:
             if before:
-                self.planned.append(PlannedRecord(incoming, self.subject, before, []))
+                self.planned.append(PlannedRecord(incoming, self.subject, before))
             return True
         self.refuse_record(incoming, before)
         saved = self.rehearsal.save(visit, key.form, key.number, answers, complete=self.planner.mapping.complete)
         if saved.hidden:
             return False
-        changes = self.changes(incoming, stored, answers, saved)
+        altered = self.changes(incoming, stored, answers, saved) if before else []
         findings = len(saved.state.findings)
-        planned = PlannedRecord(incoming, self.subject, before, changes, findings, saved.needs_reason)
+        planned = PlannedRecord(incoming, self.subject, before, saved.record, altered, findings, saved.needs_reason)
         self.planned.append(planned)
         return True
 
@@ -457,12 +479,6 @@ class _Attempt:
     ) -> list[Change]:  # fmt: skip
         """The answers that change, and the stored ones that no longer apply and go with that."""
         cells = incoming.cells
-        if not stored:
-            return [
-                Change(name, None, value, cells[name].row, cells[name].column)
-                for name, value in answers.items()
-                if value is not None
-            ]
         found = [Change(n, stored.get(n), value, cells[n].row, cells[n].column) for n, value in answers.items()]
         after = flat(saved.record.data) if saved.record else {}
         form = self.form(incoming, saved.before)
@@ -516,7 +532,8 @@ class _Attempt:
             )
         build_id = record.build_id if record else self.build.pk
         differing = self.planner.differing_items(self.build, build_id, incoming.key.form)
-        cell = next((cell for name, cell in incoming.cells.items() if _leaf(name) in differing), None)
+        cells = incoming.cells.items() if differing else ()
+        cell = next((cell for name, cell in cells if _leaf(name) in differing), None)
         if cell:
             zh, en = "该记录的版本中此条目不同或没有", "the record's build has no such item, or another one"
             remedy = "先将记录迁移到现行版本", "migrate the record to the present build first"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from crf.definitions.incoming import Problem, Reading
 from crf.definitions.mapping import Mapping
 from crf.selectors import definition_of
-from crf.services import bulk, queries
+from crf.services import bulk, queries, sdv
 from crf.services.import_plan import Batch, Plan, Planner
 from crf.services.import_source import Source, open_source
 from registry import audit
@@ -23,7 +23,7 @@ class ImportRefused(ValueError):
     """Nothing was written; `plan.problems` says why, cell by cell."""
 
     def __init__(self, plan: Plan) -> None:
-        super().__init__(f"{len(plan.problems)} problems")
+        super().__init__("; ".join(f"row {one.row} {one.column}: {one.en}" for one in plan.problems[:5]))
         self.plan = plan
 
 
@@ -165,6 +165,7 @@ class _Commit:
         with audit.change(by=self.by, reason=self.reason):
             bulk.write(batch.steps)
             queries.after_saves(saved=batch.saved, by=self.by)
+            sdv.after_saves(records=[record for record, _ in batch.changed], by=self.by)
             if self.each:
                 self.each(number, batch)
 

@@ -7,7 +7,8 @@ other; `tests/crf/test_import_bulk.py` holds the two against each other.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from bisect import insort
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +19,36 @@ from crf.definitions.model import Form, StudyDefinition
 from crf.definitions.rows import flat, nested
 from crf.definitions.values import TYPED
 from crf.models import Record, StudyBuild
-from crf.selectors import context_for, in_calendar_order
+from crf.selectors import calendar_place, context_for, in_calendar_order
 from crf.services import calendar, record_rules
 from crf.services.bulk import CHANGED, CREATED, Keys, Step
 from registry.models import Identity, Subject, Visit
 from registry.services.visits import PlannedVisit
+
+
+class _Asked(Mapping[str, Any]):
+    """What expressions may read beside their form, worked out when one does: most forms read only themselves."""
+
+    def __init__(self, answer: Callable[[], Mapping[str, Any]]) -> None:
+        self.answer = answer
+        self.known: Mapping[str, Any] | None = None
+
+    def all(self) -> Mapping[str, Any]:
+        if self.known is None:
+            self.known = self.answer()
+        return self.known
+
+    def __getitem__(self, name: str) -> Any:
+        return self.all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.all())
+
+    def __len__(self) -> int:
+        return len(self.all())
+
+    def __bool__(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +73,7 @@ class Rehearsal:
         self.definition: StudyDefinition = build.study_definition
         self.keys = keys
         self.visits = {(visit.event, visit.repeat): visit for visit in visits}
+        self.empty = Record(subject_id=subject.pk, build_id=build.pk)
         self.steps: list[Step] = []
         self.saved: list[tuple[Record, FormState]] = []
         self.changed: list[tuple[Record, list[str]]] = []
@@ -152,19 +179,15 @@ class Rehearsal:
         return Saved(before, record, state, needs_reason)
 
     def state(self, form: Form, values: Mapping[str, Any], visit: Visit, mine: Record | None) -> FormState:
-        others = [record for record in self.records if record is not mine]
-        return evaluate(form, values, context_for(self.subject, others, visit=visit))
+        def others() -> Mapping[str, Any]:
+            return context_for(self.subject, [one for one in self.records if one is not mine], visit=visit)
+
+        return evaluate(form, values, _Asked(others))
 
     def new_record(self, visit: Visit, form: str, number: int) -> Record:
-        record = Record(
-            id=self.keys.next(Record),
-            subject_id=self.subject.pk,
-            visit_id=visit.pk,
-            form=form,
-            repeat=number,
-            build_id=self.build.pk,
-            comments={},
-        )
+        """A copy of one empty record, which takes a tenth of the time of making a model's object."""
+        record = _copied(self.empty)
+        record.id, record.visit_id, record.form, record.repeat = self.keys.next(Record), visit.pk, form, number
         _link(record, self.subject, visit)
         return record
 
@@ -174,7 +197,7 @@ class Rehearsal:
         self.steps.append(step)
         self.places[self._place(record)] = record
         if before is None:
-            self.records = in_calendar_order([*self.records, record])
+            insort(self.records, record, key=calendar_place)
             return
         self.records[next(at for at, one in enumerate(self.records) if one is before)] = record
         old, new = flat(before.data), flat(record.data)
@@ -217,7 +240,7 @@ def _copied(row: Any) -> Any:
     copy = type(row).__new__(type(row))
     copy.__dict__.update({name: value for name, value in row.__dict__.items() if not name.startswith("_bulk_")})
     copy._state = type(row._state)()
-    copy._state.adding, copy._state.db = row._state.adding, row._state.db
+    copy._state.__dict__.update(row._state.__dict__)
     copy._state.fields_cache = dict(row._state.fields_cache)
     return copy
 
