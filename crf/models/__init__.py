@@ -4,6 +4,7 @@ from crf.models.attachments import Attachment
 from crf.models.builds import BuildDraft, BuildRelease, StudyBuild, definition_of_build
 from crf.models.drafts import CalendarFeed, Draft, Presence
 from crf.models.exports import RecordExport
+from crf.models.imports import Import, ImportLine, ImportMapping
 from crf.models.quality import QualityFinding, QualityRun
 from crf.models.queries import Query, QueryMessage, QueryView, public_id
 from crf.models.records import Record
@@ -16,6 +17,9 @@ __all__ = [
     "BuildRelease",
     "CalendarFeed",
     "Draft",
+    "Import",
+    "ImportLine",
+    "ImportMapping",
     "Presence",
     "QualityFinding",
     "QualityRun",
