@@ -27,6 +27,27 @@ class Step:
 
 STEPS = (
     Step(
+        "crf:worklist",
+        P.RECORD_VIEW,
+        "clipboard-list",
+        _("What is to be done today"),
+        _("Forms, visits, queries and signatures that wait for you."),
+    ),
+    Step(
+        "crf:casebooks",
+        P.RECORD_VIEW,
+        "table",
+        _("All casebooks"),
+        _("Subjects and visits with their state; filter and jump."),
+    ),
+    Step(
+        "crf:calendar",
+        P.RECORD_VIEW,
+        "calendar-event",
+        _("Calendar of visits"),
+        _("Coming and missed visits with their windows."),
+    ),
+    Step(
         "crf:enrol-subject",
         P.SUBJECT_ENROL,
         "user-plus",
@@ -67,6 +88,20 @@ STEPS = (
         "clipboard-check",
         _("Review the records"),
         _("Compare the entries with the source."),
+    ),
+    Step(
+        "crf:sdv",
+        P.RECORD_VERIFY,
+        "shield-check",
+        _("Verify against the source"),
+        _("What is due under the plan, and what changed afterwards."),
+    ),
+    Step(
+        "crf:sdv-plan",
+        P.SDV_PLAN,
+        "target",
+        _("Plan source data verification"),
+        _("Every item, critical items, or a random share."),
     ),
     Step(
         "analytics:lock-dataset",
