@@ -11,7 +11,10 @@ from crf.definitions.model import RESERVED
 class Names:
     """Gives each foreign name of one scope (a form's items, a study's forms) its own name, always the same one."""
 
-    def __init__(self, *, upper: bool = False, first: str = "x", most: int = 0) -> None:
+    def __init__(
+        self, *, upper: bool = False, first: str = "x", most: int = 0, reserved: frozenset[str] = RESERVED
+    ) -> None:
+        self.reserved = reserved
         self.upper = upper
         self.first = first.upper() if upper else first
         self.most = most or (40 if upper else 63)
@@ -21,7 +24,7 @@ class Names:
         """A new name spelt like `wanted`; a number is added where it is taken or reserved."""
         base = self.spelt(wanted)
         name, number = base, 2
-        while name in self.taken or name in RESERVED:
+        while name in self.taken or name in self.reserved:
             tail = f"_{number}"
             name, number = base[: self.most - len(tail)] + tail, number + 1
         self.taken.add(name)

@@ -122,6 +122,10 @@ def _reason(label: str) -> tuple[str, str]:
     return next((kind for kind, words in MISSING_WORDS if re.search(words, label, re.IGNORECASE)), "unknown"), label
 
 
+# The ticks of one checkbox: its column, the name of the first one ticked, the codes, and the row.
+Ticks = dict[tuple[str, str], tuple[Column, str, list[str], int]]
+
+
 @dataclass
 class Answer:
     text: str
@@ -180,7 +184,7 @@ class _Records:
 
     def put(self, where: Where, answers: Mapping[str, Answer]) -> None:
         """All that one row says of one form."""
-        ticks: dict[str, tuple[Column, list[str], int]] = {}
+        ticks: Ticks = {}
         for name, answer in answers.items():
             column = self.layout.columns[name]
             if column.kind == "status":
@@ -190,15 +194,15 @@ class _Records:
             elif answer.text:
                 self.values += 1
                 self.take(where, name, column, answer)
-        for variable, (column, codes, row) in ticks.items():
-            self.take_ticks(where, variable, column, codes, row)
+        for column, first, codes, row in ticks.values():
+            self.take_ticks(where, first, column, codes, row)
 
     def take_status(self, where: Where, answer: Answer) -> None:
         status = STATUS.get(answer.text.lower())
         if status is not None:
             self.status[self.key(where)] = status
 
-    def tick(self, ticks: dict[str, Any], name: str, column: Column, answer: Answer) -> None:
+    def tick(self, ticks: Ticks, name: str, column: Column, answer: Answer) -> None:
         ticked = TICKED.get(answer.text.lower())
         if ticked is None:
             self.refuse(
@@ -211,17 +215,18 @@ class _Records:
             )
         elif ticked:
             self.values += 1
-            variable = name.rpartition("___")[0]
-            ticks.setdefault(variable, (column, [], answer.row))[1].append(column.code)
+            assert column.item is not None
+            place = column.group, column.item.name
+            ticks.setdefault(place, (column, name, [], answer.row))[2].append(column.code)
 
-    def take_ticks(self, where: Where, variable: str, column: Column, codes: list[str], row: int) -> None:
+    def take_ticks(self, where: Where, name: str, column: Column, codes: list[str], row: int) -> None:
         absent = [code[1:] for code in codes if code.startswith("?")]
         assert column.item is not None
         codelist = self.study.codelist(column.item)
         value: Any = parse_value(column.item, codelist, [code for code in codes if not code.startswith("?")])
         if absent:
             value = missing(*self.layout.missing[absent[0]])
-        self.store(where, variable, column, value, row)
+        self.store(where, name, column, value, row)
 
     def take(self, where: Where, name: str, column: Column, answer: Answer) -> None:
         item = column.item

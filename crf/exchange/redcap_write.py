@@ -76,7 +76,9 @@ class _DictionaryWriter:
 
     def placed(self) -> list[Place]:
         """Every item with its instrument; a repeating group becomes an instrument of its own."""
-        instruments, variables = Names(first="f", most=64), Names(first="v", most=MOST_NAME)
+        free: frozenset[str] = frozenset()  # what is a word of our expressions is a name like others there
+        instruments = Names(first="f", most=64, reserved=free)
+        variables = Names(first="v", most=MOST_NAME, reserved=free)
         found: list[Place] = []
         if not self.record_id():
             variables.take(RECORD_ID)

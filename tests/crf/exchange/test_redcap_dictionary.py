@@ -256,10 +256,11 @@ CELLS = st.one_of(
     ),
     st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12),
 )
+KINDS = ["text", "notes", "calc", "dropdown", "radio", "checkbox", "yesno", "file", "slider", "descriptive"]
 ROWS = st.lists(
     st.tuples(
         st.sampled_from(["form_a", "form_b"]),
-        st.sampled_from("text notes calc dropdown radio checkbox yesno file slider descriptive".split()),
+        st.sampled_from(KINDS),
         st.lists(CELLS, min_size=13, max_size=14),
     ),
     min_size=1,
