@@ -43,6 +43,11 @@ for _tag, _pattern, _first in _WORDS:
     _Loader.add_implicit_resolver(_tag, re.compile(_pattern), _first)
 
 
+def implicit_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    """Which plain words are not text, for those who write what is read here."""
+    return {first: list(rules) for first, rules in _Loader.yaml_implicit_resolvers.items()}
+
+
 class Lines:
     """Line numbers (from 1) by place."""
 

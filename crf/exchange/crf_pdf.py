@@ -62,12 +62,24 @@ def write_pdf(study: StudyDefinition, *, annotated: bool, faces: tuple[str, str]
     return out.getvalue()
 
 
+class _Widths:
+    """How wide text is in one face: reportlab's own measure encodes each piece first, which takes most of the time."""
+
+    def __init__(self, face: str) -> None:
+        font = pdfmetrics.getFont(face)
+        self.by_code, self.default = font.face.charWidths, font.face.defaultWidth
+
+    def of(self, text: str, size: float) -> float:
+        default = self.default
+        return float(sum(self.by_code.get(ord(one), default) for one in text)) * size / 1000
+
+
 class _Paper:
     """Pages that fill from the top; what does not fit any more goes on the next."""
 
     def __init__(self, canvas: Canvas, study: StudyDefinition, annotated: bool, faces: tuple[str, str]) -> None:
         self.canvas, self.study, self.annotated, self.faces = canvas, study, annotated, faces
-        self.widths = [pdfmetrics.getFont(face) for face in faces]
+        self.widths = [_Widths(face) for face in faces]
         self.page, self.digest = 0, study.sha256()
         self.y: float = BOTTOM
         canvas.setTitle(f"{study.code} {study.version} {'annotated CRF' if annotated else 'CRF'}")
@@ -98,7 +110,7 @@ class _Paper:
         self.put(WIDTH - MARGIN - self.measured(text, size), y, text, size, QUIET)
 
     def measured(self, text: str, size: float, *, bold: bool = False) -> float:
-        return float(self.widths[bold].stringWidth(text, size))
+        return self.widths[bold].of(text, size)
 
     def need(self, height: float) -> None:
         if self.y - height < BOTTOM:
@@ -145,20 +157,21 @@ class _Paper:
 
     def broken(self, line: Line, width: float) -> Iterator[str]:
         """Between words, and between any two characters of Chinese; a word too long is cut."""
-        font, held, used = self.widths[line.bold], "", 0.0
-        for piece in _pieces(line.text):
-            size = font.stringWidth(piece, line.size)
-            if held and used + size > width:
+        widths, size = self.widths[line.bold], line.size
+        text = " ".join(line.text.split())
+        if widths.of(text, size) <= width:
+            yield text
+            return
+        held, used = "", 0.0
+        for piece in _pieces(text):
+            if held and used + widths.of(piece, size) > width:
                 yield held.rstrip()
-                held, used = "", 0.0
-                piece = piece.lstrip()
-                size = font.stringWidth(piece, line.size)
-            while size > width and len(piece) > 1:
-                cut = max(1, int(len(piece) * width / size))
+                held, used, piece = "", 0.0, piece.lstrip()
+            while (wide := widths.of(piece, size)) > width and len(piece) > 1:
+                cut = max(1, int(len(piece) * width / wide))
                 yield piece[:cut]
                 piece = piece[cut:]
-                size = font.stringWidth(piece, line.size)
-            held, used = held + piece, used + size
+            held, used = held + piece, used + wide
         yield held.rstrip()
 
     def save(self) -> None:
@@ -169,7 +182,7 @@ class _Paper:
 def _pieces(text: str) -> Iterator[str]:
     """Words with their space; each character beyond Latin by itself."""
     word = ""
-    for character in " ".join(text.split()):
+    for character in text:
         if character == " ":
             yield word + character
             word = ""

@@ -8,6 +8,12 @@ import yaml
 
 from crf.definitions.load import CODELISTS, FORMS, STUDY
 from crf.definitions.model import StudyDefinition
+from crf.definitions.yaml_lines import implicit_resolvers
+
+try:
+    from yaml import CSafeDumper as _Base
+except ImportError:  # PyYAML without libyaml
+    from yaml import SafeDumper as _Base  # type: ignore[assignment]
 
 
 def write_yaml(study: StudyDefinition) -> dict[str, bytes]:
@@ -30,8 +36,11 @@ def _yaml(value: Any) -> bytes:
     return text.encode()
 
 
-class _Dumper(yaml.SafeDumper):
-    """Spells a list that is repeated twice, instead of pointing at the first."""
+class _Dumper(_Base):
+    """Spells a list that is repeated twice, instead of pointing at the first, and quotes what reading would take for a
+    number: `1.5e3` is text to PyYAML's own dumper."""
+
+    yaml_implicit_resolvers = implicit_resolvers()
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
