@@ -30,6 +30,7 @@ class Place:
 MENU = (
     Place("registry:study", P.STUDY_VIEW, "home", _("Overview")),
     Place("registry:subjects", P.SUBJECT_VIEW, "users", _("Subjects")),
+    Place("crf:queries", P.RECORD_VIEW, "message", _("Queries")),
     Place("crf:quality", P.RECORD_VIEW, "target", _("Data quality")),
     Place("imaging:images", P.IMAGE_VIEW, "photo-scan", _("Images")),
     Place("analytics:datasets", P.DATASET_VIEW, "database", _("Datasets")),

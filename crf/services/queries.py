@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -15,7 +16,7 @@ from crf.definitions.check import Finding, FormState, evaluate
 from crf.definitions.model import NotInDefinition, StudyDefinition
 from crf.definitions.rows import value_at
 from crf.definitions.values import BadValue, refuse_unprintable
-from crf.models import Query, QueryMessage, Record, SdvPlan, definition_of_build, public_id
+from crf.models import Query, QueryMessage, QueryView, Record, SdvPlan, definition_of_build, public_id
 from crf.selectors import context_for, definition_of, subject_records
 from crf.selectors.queries import ASSIGNEES, Place, records_at, shown_value
 from registry import audit
@@ -175,6 +176,31 @@ def act_on_many(
         done = _step(ready, act, words, study.pk, **set_to)
     meanwhile = {query.public_id: _("Somebody else acted on it meanwhile.") for query in ready if query.pk not in done}
     return Report(done, refused | meanwhile)
+
+
+# What a person may do with one query, by name.
+STEPS = {"answer": answer, "close": close, "reopen": reopen, "comment": comment, "assign": assign}
+
+
+def keep_view(*, study: Study, name: str, filters: str, is_shared: bool = False, by: User) -> QueryView:
+    """Keep filters of the list under a name; the person's own view of that name is replaced."""
+    authorise(by, Permission.RECORD_VIEW, study=study)
+    name = _words(name, needed=True)
+    if len(name) > QueryView._meta.get_field("name").max_length:
+        raise QueryRefused(_("The name is too long."))
+    given = {"filters": filters, "is_shared": is_shared}
+    with audit.change(by=by):
+        view, _is_new = QueryView.objects.update_or_create(study=study, owner=by, name=name, defaults=given)
+    return view
+
+
+def drop_view(*, view: QueryView, by: User) -> None:
+    """Forget one's own view."""
+    authorise(by, Permission.RECORD_VIEW, study=view.study)
+    if view.owner_id != by.pk:
+        raise PermissionDenied
+    with audit.change(by=by):
+        view.delete()
 
 
 def _one(query: Query, act: str, text: str, by: User, **set_to: Any) -> Query:

@@ -12,6 +12,7 @@ from crf import forms
 from crf.models import Record
 from crf.selectors import CasebookRow, read_entry, visit_row
 from crf.services import drafts
+from crf.views.marks import Marks
 from crf.views.places import Place, links
 from registry.permissions import Permission
 from registry.web import render_page
@@ -135,6 +136,7 @@ def _around(request: HttpRequest, place: Place) -> dict[str, Any]:
         "has_files": any(item.type == "file" for item in place.form.questions.values()),
         "is_double": place.form.double_entry,
         "history_url": place.url_of("crf:record-history"),
+        "marks": Marks(place),
         "next_repeat_url": place.next_repeat_url,
     }
 

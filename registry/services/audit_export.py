@@ -96,7 +96,7 @@ def _write_csv(file: TextIO, found: Iterable[Line]) -> int:
     writer.writerow(COLUMNS)
     count = 0
     for line in found:
-        writer.writerow([_safe(getattr(line, name)) for name in COLUMNS])
+        writer.writerow([safe_cell(getattr(line, name)) for name in COLUMNS])
         count += 1
     return count
 
@@ -109,7 +109,7 @@ def _write_jsonl(file: TextIO, found: Iterable[Line]) -> int:
     return count
 
 
-def _safe(cell: str) -> str:
+def safe_cell(cell: str) -> str:
     """Numbers stay numbers: only what a spreadsheet could run is disarmed."""
     if not cell.startswith(FORMULA_STARTS) or cell.replace(".", "", 1).removeprefix("-").isdecimal():
         return cell

@@ -24,7 +24,7 @@ from analytics.selectors import plans
 from analytics.services import datasets, evaluations
 from crf.definitions.model import Item, Text
 from crf.models import QualityFinding
-from crf.services import attachments, calendar
+from crf.services import attachments, calendar, queries
 from imaging.models import Series
 from imaging.services import intake
 from registry import audit, jobs
@@ -46,6 +46,8 @@ DATASETS = frozenset({"pi", "data_manager", "statistician", "administrator"})
 RESULTS = frozenset({"pi", "statistician", "administrator"})
 RUNNERS = frozenset({"statistician", "administrator"})
 AUDITORS = frozenset({"pi", "monitor", "data_manager"})
+ASKERS = AUDITORS
+MONITORS = frozenset({"monitor", "data_manager"})
 JOBS = CASEBOOK | {"statistician", "administrator"}
 
 PUBLIC = {"crf:feed", "registry:sign-in", "registry:sign-out", "registry:set-language"}
@@ -86,6 +88,24 @@ DOORS = {
     "crf:enrol-subject": Door("study", ENTRY, ENTRY),
     "crf:subject": Door("site", CASEBOOK),
     "crf:add-visit": Door("site", None, ENTRY),
+    "crf:queries": Door("study", CASEBOOK),
+    "crf:act-on-queries": Door("study", None, CASEBOOK),
+    "crf:export-queries": Door("study", None, CASEBOOK),
+    "crf:keep-query-view": Door("study", None, CASEBOOK),
+    "crf:drop-query-view": Door("study", None, CASEBOOK),
+    "crf:query": Door("site", CASEBOOK, CASEBOOK),
+    "crf:place-queries": Door("site", CASEBOOK, ASKERS),
+    "crf:sdv": Door("study", CASEBOOK),
+    "crf:sdv-verify": Door("study", None, frozenset({"monitor"})),
+    "crf:sdv-plan": Door("whole", MONITORS, MONITORS),
+    "crf:sdv-record": Door("site", CASEBOOK, frozenset({"monitor"})),
+    "crf:verify-visit": Door("site", None, frozenset({"monitor"})),
+    "crf:api-queries": Door("study", CASEBOOK, ASKERS),
+    "crf:api-query": Door("site", CASEBOOK),
+    "crf:api-query-answer": Door("site", None, ENTRY),
+    "crf:api-query-close": Door("site", None, MONITORS),
+    "crf:api-query-reopen": Door("site", None, MONITORS),
+    "crf:api-query-comment": Door("site", None, CASEBOOK),
     "crf:edit-record": Door("site", CASEBOOK, ENTRY),
     "crf:evaluate-record": Door("site", None, CASEBOOK),
     "crf:worklist": Door("study", CASEBOOK),
@@ -224,6 +244,10 @@ def _built(folder: str) -> tuple[dict[str, Any], dict[str, Visitor]]:
     enter(subject, "DM", about, comments={"age": HOSTILE}, by=system)
     enter(subject, "DM", {"age": "51"}, reason=f"other: {HOSTILE}", by=system)
     enter(subject, "LB", {"lb_date": "2026-03-02"}, by=system)
+    baseline = subject.visits.get(event="BASELINE")
+    asked = queries.raise_query(
+        subject=subject, visit=baseline, form="DM", item="pregnant", text=ANSWER + HOSTILE, by=system
+    )
     calendar.add_repeat(subject=subject, event="FOLLOW", by=system)
     with audit.change(by=system):
         finding = QualityFinding(study=study, site=site, subject=subject, rule="outlier", form="DM", item="age")
@@ -248,6 +272,7 @@ def _built(folder: str) -> tuple[dict[str, Any], dict[str, Visitor]]:
         "series_id": series.pk,
         "mask_id": add(series, reader).pk,
         "finding_id": finding.pk,
+        "query_id": asked.pk,
         "dataset_id": dataset.pk,
         "evaluation_id": made.pk,
         "language": "en",
