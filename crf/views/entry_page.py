@@ -9,10 +9,10 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils.translation import get_language
 
 from crf import forms
+from crf.definitions.rows import ROW
 from crf.models import Record
-from crf.selectors import CasebookRow, read_entry, visit_row
+from crf.selectors import CasebookRow, last_row_of, read_entry, visit_row
 from crf.services import drafts
-from crf.views.marks import Marks
 from crf.views.places import Place, links
 from registry.permissions import Permission
 from registry.web import render_page
@@ -29,14 +29,18 @@ def show(
     status: int = 200,
     revision: int | None = None,
     names_required: bool = False,
+    section: str | None = None,
     **trouble: Any,
 ) -> HttpResponse:
     """The page with `answers` as typed; `trouble` (problem, reason_missing, conflict) says what went wrong.
 
+    Of a long form the page is that of `section`, else of what was sent, else of the address.
+
     `revision` is that of the record which `answers` were typed on, where it is not the present one.
     """
     names_required = names_required or (place.record is not None and place.record.status != Record.Status.IN_PROGRESS)
-    found = evaluate(place, answers, names_required=names_required)
+    page = forms.page_of(place.form, section or request.POST.get("section") or request.GET.get("section"))
+    found = evaluate(place, answers, names_required=names_required, page=page)
     context = _around(request, place) | {
         "record": place.record,
         "revision": revision if revision is not None else revision_now(place),
@@ -52,8 +56,12 @@ def show(
             answers=answers,
             remarks=comments,
             found=found,
-            history_urls=_history_urls(place),
+            history_urls=_history_urls(place, answers),
+            page=page,
+            next_rows={group: last_row_of(place.record, group) + 1 for group in place.form.groups},
         ),
+        "page": page,
+        "page_links": forms.page_links(place.form, page, language(), found),
     }
     response = render_page(request, "crf/record_edit.html", context | trouble, status=status)
     response["Cache-Control"] = "private, no-store"
@@ -77,18 +85,20 @@ def revision_now(place: Place) -> int:
     return place.record.revision if place.record else 0
 
 
-def evaluate(place: Place, answers: Mapping[str, Any], *, names_required: bool) -> forms.Evaluation:
+def evaluate(
+    place: Place, answers: Mapping[str, Any], *, names_required: bool, page: forms.Page | None = None
+) -> forms.Evaluation:
     """What the checks say of `answers`; writes nothing."""
     entry = read_entry(
         subject=place.subject,
         visit=place.visit,
         form=place.form.oid,
-        typed={name: answers[name] for name, item in place.form.items.items() if item.is_entered},
+        typed={name: answers[name] for name in place.form.items if name in answers},
         record=place.record,
         definition=place.study,
         records=place.records,
     )
-    return forms.evaluation(entry, place.study, language(), names_required=names_required)
+    return forms.evaluation(entry, place.study, language(), names_required=names_required, answers=answers, page=page)
 
 
 def stored(place: Place) -> dict[str, Any]:
@@ -136,7 +146,6 @@ def _around(request: HttpRequest, place: Place) -> dict[str, Any]:
         "has_files": any(item.type == "file" for item in place.form.questions.values()),
         "is_double": place.form.double_entry,
         "history_url": place.url_of("crf:record-history"),
-        "marks": Marks(place),
         "next_repeat_url": place.next_repeat_url,
     }
 
@@ -150,10 +159,15 @@ def _is(place: Place, *states: str) -> bool:
     return place.record is not None and place.record.status in states
 
 
-def _history_urls(place: Place) -> dict[str, str]:
+def _history_urls(place: Place, answers: Mapping[str, Any]) -> dict[str, str]:
+    """By address, for the rows on the page too."""
     if place.record is None:
         return {}
-    return {name: place.url_of("crf:item-history", name) for name in place.form.items}
+    names = list(place.form.items)
+    for group, section in place.form.groups.items():
+        held = [row for row in answers.get(group) or [] if isinstance(row, dict)]
+        names += [f"{group}[{row[ROW]}].{item.name}" for row in held for item in section.items]
+    return {name: place.url_of("crf:item-history", name) for name in names}
 
 
 def language() -> str:

@@ -10,6 +10,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from crf import forms
+from crf.definitions.units import as_typed
 from crf.definitions.values import display_value
 from crf.selectors import ItemChange, record_changes
 from crf.views.entry_page import language
@@ -27,9 +29,9 @@ def record_history(request: HttpRequest, **address: Any) -> HttpResponse:
 @require_safe
 def item_history(request: HttpRequest, item: str, **address: Any) -> HttpResponse:
     place = place_or_404(request, **address)
-    if item not in place.form.items:
+    if not place.form.has(item):
         raise Http404(f"{place.form.oid} has no item {item}")
-    return _history(request, place, item, place.form.items[item].label.of(language()))
+    return _history(request, place, item, forms.label_of(place.form, item, language()))
 
 
 def _history(request: HttpRequest, place: Place, item: str | None, name: str) -> HttpResponse:
@@ -48,8 +50,7 @@ def _history(request: HttpRequest, place: Place, item: str | None, name: str) ->
 def _version(place: Place, changes: list[ItemChange]) -> dict[str, Any]:
     """One save: who, when, why, and its changes in the order of the form."""
     first = changes[0]
-    order = list(place.form.items)
-    changes.sort(key=lambda change: order.index(change.item) if change.item in order else len(order))
+    changes.sort(key=lambda change: forms.position_of(place.form, change.item))
     return {
         "at": first.at,
         "who": first.by,
@@ -63,12 +64,13 @@ def _version(place: Place, changes: list[ItemChange]) -> dict[str, Any]:
 
 
 def _change(place: Place, change: ItemChange) -> dict[str, str]:
-    item = place.form.items.get(change.item)
-    if item is None:
+    if not place.form.has(change.item):
         return {"label": change.item, "old": str(change.old or ""), "new": str(change.new or "")}
+    item = place.form.item(change.item)
     codelist = place.study.codelist(item)
     return {
-        "label": item.label.of(language()),
+        "label": forms.label_of(place.form, change.item, language()),
         "old": display_value(item, codelist, change.old, language(), unit=True),
         "new": display_value(item, codelist, change.new, language(), unit=True),
+        "typed": " ".join(as_typed(change.typed)) if change.typed else "",
     }

@@ -36,7 +36,8 @@ def evaluate_record(request: HttpRequest, **address: Any) -> HttpResponse:
     place = place_or_404(request, **address, blind=is_second)
     place = place.for_second_entry() if is_second else place
     answers = forms.typed(place.form, request.POST)
-    found = entry_page.evaluate(place, answers, names_required=request.POST.get("names-required") == "yes")
+    page = forms.page_of(place.form, request.POST.get("section"))
+    found = entry_page.evaluate(place, answers, names_required=request.POST.get("names-required") == "yes", page=page)
     return render_page(request, "crf/_record_state.html", {"evaluation": found})
 
 
@@ -49,6 +50,7 @@ def _opened(request: HttpRequest, place: Place) -> HttpResponse:
     fields = entry_page.fields_of(draft.fields)
     typed, comments = forms.typed(place.form, fields), forms.comments(place.form, fields)
     kept: dict[str, Any] = {"reason": forms.reason(fields), "draft": draft, "revision": draft.revision}
+    kept["section"] = fields.get("section")
     if place.record and draft.revision != place.record.revision:
         chosen = conflicts.choices(fields)
         found = conflicts.between(place, draft.revision, typed, comments, current=place.record, choices=chosen)
@@ -120,7 +122,7 @@ def _saved(
     drafts.discard(**place.marker, by=request.user)
     _tell(request, place, result)
     after = entry_page.next_form(place) if request.POST.get("act") == "next" else None
-    return redirect(after["url"] if after else place.url)
+    return redirect(after["url"] if after else place.url + forms.page_asked(place.form, request.POST))
 
 
 def _refused(

@@ -22,7 +22,7 @@
       section.hidden = ![...section.querySelectorAll(".item")].some((item) => !item.hidden);
     }
     for (const derived of state.querySelectorAll("template[data-derived]")) {
-      const place = form.querySelector(`#value-${derived.dataset.derived} [data-derived-value]`);
+      const place = document.getElementById(`value-${derived.dataset.derived}`)?.querySelector("[data-derived-value]");
       if (place) place.textContent = derived.content.textContent.trim() || "—";
     }
     const toDo = document.getElementById("to-do");
