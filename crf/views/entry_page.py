@@ -13,6 +13,7 @@ from crf.definitions.rows import ROW
 from crf.models import Record
 from crf.selectors import CasebookRow, last_row_of, read_entry, visit_row
 from crf.services import drafts
+from crf.views.marks import Marks
 from crf.views.places import Place, links
 from registry.permissions import Permission
 from registry.web import render_page
@@ -146,6 +147,7 @@ def _around(request: HttpRequest, place: Place) -> dict[str, Any]:
         "has_files": any(item.type == "file" for item in place.form.questions.values()),
         "is_double": place.form.double_entry,
         "history_url": place.url_of("crf:record-history"),
+        "marks": Marks(place),
         "next_repeat_url": place.next_repeat_url,
     }
 
