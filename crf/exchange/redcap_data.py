@@ -345,20 +345,19 @@ class _CsvRecords(_Records):
         site = self.site(cells.get(GROUP, ""))
         for form, group, answers in self.by_form(row.number, cells):
             if repeated is not None and (form.oid, group) != (repeated[0].oid, repeated[1]):
-                if set(answers) != {self.layout.record_id}:
-                    self.stray(row.number, answers, form)
+                self.stray(row.number, answers, form)
                 continue
             where = self.where(site, subject, event, instance, form, group, repeated is not None)
             if where is None:
-                if set(answers) != {self.layout.record_id}:
-                    self.stray(row.number, answers, form)
+                self.stray(row.number, answers, form)
                 continue
             self.put(where, answers)
 
     def stray(self, row: int, answers: Mapping[str, Answer], form: Form) -> None:
         """Answers of a form that this row cannot hold; nothing where the row only repeats the record's id."""
         for name, answer in answers.items():
-            if self.layout.columns[name].kind != "status" and TICKED.get(answer.text.lower(), True):
+            own = name == self.layout.record_id or self.layout.columns[name].kind == "status"
+            if not own and TICKED.get(answer.text.lower(), True):
                 self.refuse(row, name, f"该行的访视没有表单{form.oid}", f"this row's event has no form {form.oid}",
                             "清空该格", "empty the cell")  # fmt: skip
 
