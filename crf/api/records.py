@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
 from rest_framework import serializers
+from rest_framework.exceptions import ParseError, PermissionDenied
+from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from crf.models import Record
 from crf.selectors import subject_records
-from crf.services import records
+from crf.services import records, second_entry
 from registry.models import Study, Subject
 from registry.permissions import Permission, authorise
+
+MOST_DEPTH = 8  # rows of a group: body, data, group, row, answer, missing value
+
+
+class ShallowJson(JSONParser):
+    """JSON that nests no deeper than answers do: what nests without end would exhaust whatever walks through it."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        try:
+            body = super().parse(stream, media_type, parser_context)
+        except RecursionError:
+            raise ParseError(_("The JSON nests too deep.")) from None
+        level = [body]
+        for _depth in range(MOST_DEPTH):
+            level = [inner for one in level for inner in _inside(one)]
+            if not level:
+                return body
+        raise ParseError(_("The JSON nests too deep."))
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 class RecordBody(serializers.Serializer):
@@ -43,11 +69,14 @@ class RecordList(APIView):
     def get(self, request: Request, code: str, number: str) -> Response:
         subject = _subject_or_404(request, code, number)
         authorise(request.user, Permission.RECORD_VIEW, subject=subject)
-        return Response([_record(record) for record in subject_records(subject)])
+        shown = [one for one in subject_records(subject) if not second_entry.is_blind(one, request.user)]
+        return Response([_record(record) for record in shown])
 
 
 class RecordDetail(APIView):
     """One record: read it, or save answers to it (422 lists item and message, 409 what the record is now)."""
+
+    parser_classes = (ShallowJson,)
 
     def get(self, request: Request, code: str, number: str, event: str, visit: int, form: str, repeat: int) -> Response:
         subject = _subject_or_404(request, code, number)
@@ -55,6 +84,8 @@ class RecordDetail(APIView):
         found = get_object_or_404(
             Record, subject=subject, visit__event=event, visit__repeat=visit, form=form, repeat=repeat
         )
+        if second_entry.is_blind(found, request.user):
+            raise PermissionDenied(_("This form waits for your second entry; its first entry is not shown before."))
         return Response(_record(found))
 
     def put(self, request: Request, code: str, number: str, event: str, visit: int, form: str, repeat: int) -> Response:
@@ -69,6 +100,7 @@ class RecordDetail(APIView):
                 visit=place,
                 form=form,
                 repeat=repeat,
+                explained=True,
                 language=request.LANGUAGE_CODE,  # type: ignore[attr-defined]
                 by=request.user,
                 **body.validated_data,
