@@ -93,20 +93,20 @@ HEADINGS = (
 
 
 def write_pdf(
-    path: Path, layouts: Sequence[TableLayout], *, title: str, language: str, fonts: Callable[[], tuple[str, str]]
+    path: Path, layouts: Sequence[TableLayout], *, title: str, language: str, font: Callable[[], str]
 ) -> None:
-    """The dictionary on A4: a table for each form. `fonts` gives the names of a regular and a bold face that are
-    embedded and can write Chinese."""
+    """The dictionary on A4: a table for each form. `font` gives the name of a face that is embedded and can write
+    Chinese."""
     from reportlab.lib import colors
     from reportlab.lib.pagesizes import A4, landscape
     from reportlab.lib.styles import ParagraphStyle
     from reportlab.lib.units import mm
     from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
-    regular, bold = fonts()
-    small = ParagraphStyle("small", fontName=regular, fontSize=7.5, leading=10, wordWrap="CJK")
-    head = ParagraphStyle("head", parent=small, fontName=bold)
-    heading = ParagraphStyle("heading", fontName=bold, fontSize=12, leading=16, spaceBefore=10, spaceAfter=4)
+    face = font()
+    small = ParagraphStyle("small", fontName=face, fontSize=7.5, leading=10, wordWrap="CJK")
+    head = ParagraphStyle("head", parent=small, textColor=colors.HexColor("#0b3a53"))
+    heading = ParagraphStyle("heading", fontName=face, fontSize=12, leading=16, spaceBefore=10, spaceAfter=4)
     page = landscape(A4)
     width = page[0] - 30 * mm
     document = SimpleDocTemplate(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +25,11 @@ from registry import pseudonyms
 from registry.models import Study, Subject, User
 from registry.permissions import Permission
 
-SUBJECTS_AT_ONCE = 1000
+SUBJECTS_AT_ONCE = 300
 TIES = ("subject_id", "build_id", "event", "repeat", "visited_on", "number", "status", "revision")
+
+
+Chunk = Sequence[tuple[str, int]]  # (name in the file, key) of subjects
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Scope:
     builds: dict[int, str]
     wanted: Wanted
 
-    def chunks(self) -> Iterator[tuple[tuple[str, int], ...]]:
+    def chunks(self) -> Iterator[Chunk]:
         for start in range(0, len(self.subjects), SUBJECTS_AT_ONCE):
             yield self.subjects[start : start + SUBJECTS_AT_ONCE]
 
@@ -88,13 +92,42 @@ def _name(key: bytes, number: str, hashed: str | None, wanted: Wanted) -> str:
     return number if wanted.shows_numbers else pseudonyms.pseudonym(key, pseudonyms.person_key(hashed, number))
 
 
-def batch(
-    source: BaseDatabaseWrapper, scope: Scope, layout: TableLayout, chunk: Sequence[tuple[str, int]]
-) -> pa.RecordBatch | None:
-    """The rows of one table and one chunk of subjects, typed and de-identified; None where there are none."""
-    content = _copied(
-        source, _statement(scope, layout), [[pk for _, pk in chunk], list(scope.events), list(scope.wanted.events)]
-    )
+def batches(source: BaseDatabaseWrapper, scope: Scope, layout: TableLayout) -> Iterator[pa.RecordBatch | None]:
+    """One table, chunk by chunk; None for a chunk without rows. The next chunk is read while one is worked on."""
+    chunks = list(scope.chunks())
+    with _reader(source) as read:
+        waiting = [read(_content, source, scope, layout, chunk) for chunk in chunks[:1]]
+        for position, chunk in enumerate(chunks):
+            content = waiting.pop().result()
+            waiting += [read(_content, source, scope, layout, after) for after in chunks[position + 1 : position + 2]]
+            yield _batch(content, scope, layout, chunk)
+
+
+@contextlib.contextmanager
+def _reader(source: BaseDatabaseWrapper) -> Iterator[Callable[..., Future[bytes]]]:
+    """Runs what reads in a thread of its own; on a connection that others use, here and now."""
+    if source is connection or source.in_atomic_block:
+        yield _now
+        return
+    source.inc_thread_sharing()
+    with ThreadPoolExecutor(1) as thread:
+        yield thread.submit
+
+
+def _now(act: Callable[..., bytes], *given: Any) -> Future[bytes]:
+    done: Future[bytes] = Future()
+    done.set_result(act(*given))
+    return done
+
+
+def _content(source: BaseDatabaseWrapper, scope: Scope, layout: TableLayout, chunk: Chunk) -> bytes:
+    parameters = [[pk for _, pk in chunk], list(scope.events), list(scope.wanted.events)]
+    with source.cursor() as cursor, cursor.copy(_statement(scope, layout), parameters) as copy:
+        return b"".join(copy)
+
+
+def _batch(content: bytes, scope: Scope, layout: TableLayout, chunk: Chunk) -> pa.RecordBatch | None:
+    """The rows of one table and one chunk of subjects, typed and de-identified."""
     if not content:
         return None
     names = [f"c{position}" for position in range(len(TIES) + bool(layout.group) + len(layout.kept))]
@@ -137,11 +170,6 @@ def _statement(scope: Scope, layout: TableLayout) -> str:
     ) TO STDOUT (FORMAT csv)"""  # noqa: S608 - names and texts are quoted by crf.exports.sql
 
 
-def _copied(source: BaseDatabaseWrapper, statement: str, parameters: list[Any]) -> bytes:
-    with source.cursor() as cursor, cursor.copy(statement, parameters) as copy:
-        return b"".join(copy)
-
-
 def _parsed(content: bytes, names: list[str]) -> list[pa.Array]:
     """Every column as text; an unquoted empty cell is null, a quoted one is an empty text."""
     table = pa_csv.read_csv(
@@ -158,7 +186,7 @@ def _parsed(content: bytes, names: list[str]) -> list[pa.Array]:
     return [column.combine_chunks() for column in table.columns]
 
 
-def _people(scope: Scope, chunk: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
+def _people(scope: Scope, chunk: Chunk) -> list[dict[str, Any]]:
     """What is known of each subject of a chunk, in its order."""
     key = pseudonyms.study_key(scope.study)
     fields = ("pk", "number", "site__code", "group__code", "identity__hospital_number_hash")

@@ -15,9 +15,9 @@ from crf.exports import dictionary, manifest, packages, writers
 from crf.exports import mapping as mappings
 from crf.exports.layout import TableLayout
 from crf.exports.rules import Wanted
-from crf.selectors import export_rows
+from crf.selectors import export_odm, export_rows
 from crf.selectors.export_rows import Scope
-from crf.services.pdf_fonts import registered
+from crf.services.pdf_fonts import face
 from registry.jobs import Progress
 
 FORMATS = {
@@ -70,8 +70,7 @@ class Package:
         )
 
     def _batches(self, layout: TableLayout) -> Iterator[pa.RecordBatch]:
-        for chunk in self.scope.chunks():
-            batch = export_rows.batch(self.source, self.scope, layout, chunk)
+        for batch in export_rows.batches(self.source, self.scope, layout):
             if batch is not None:
                 yield batch
             self.progress.step(layout.name)
@@ -96,8 +95,6 @@ class Package:
 
     def _write_odm(self) -> None:
         """One file for each build: records stay under the metadata they were made with."""
-        from crf.selectors import export_odm
-
         for definition, build in export_odm.builds(self.scope):
             path = self.folder / f"records-{definition.version}.odm.xml"
             counted = export_odm.write(path, self.scope, self.layouts, definition, build, progress=self.progress)
@@ -112,7 +109,7 @@ class Package:
         (self.folder / "codelists.csv").write_bytes(dictionary.as_csv(codes))
         title = f"{self.scope.study.code} · {manifest.FORMAT}"
         path = self.folder / "dictionary.pdf"
-        dictionary.write_pdf(path, self.layouts, title=title, language=language, fonts=registered)
+        dictionary.write_pdf(path, self.layouts, title=title, language=language, font=face)
         for name in SCRIPTS.get(self.format, ()):
             (self.folder / name).write_bytes((SOURCES / name).read_bytes())
         if self.format == "csv" and self.wanted.identified:
