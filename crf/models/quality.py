@@ -26,7 +26,7 @@ class QualityFinding(audit.Audited):
     STUDY_PATH, SITE_PATH = "study", "site"
 
     class State(models.TextChoices):
-        OPEN = "open", _("open")
+        OPEN = "open", _("to look at")
         DISMISSED = "dismissed", _("explained")
         GONE = "gone", _("gone")
 
