@@ -8,7 +8,7 @@ from typing import Any
 from .naming import Names
 from .odm_file import Metadata
 from .odm_notes import OWN_LISTS
-from .odm_report import Report, codings, own_fields
+from .odm_report import Report, codings, own_fields, with_own
 from .xml_tree import Node
 
 BOOLEAN: dict[str, Any] = {
@@ -55,14 +55,11 @@ class Codelists:
         if node.first("EnumeratedItem"):
             alias["odm:enumerated"] = "1"
         self.names[oid], self.data_types[name] = name, node.get("DataType")
+        raw: dict[str, Any] = {"name": text, "choices": choices, "alias": alias}
         found = codings(node)
-        self.raw[name] = {
-            "name": text,
-            "choices": choices,
-            "alias": alias,
-            **({"codings": found} if found else {}),
-            **own,
-        }
+        if found:
+            raw["codings"] = found
+        self.raw[name] = with_own(raw, own)
 
     def choices(self, oid: str, node: Node) -> list[dict[str, Any]]:
         items = list(node.all("CodeListItem", "EnumeratedItem"))
@@ -93,9 +90,11 @@ class Codelists:
         if item.get("OrderNumber"):
             alias["odm@OrderNumber"] = item.get("OrderNumber")
         label = self.report.text(item.first("Decode")) or {"zh": value or code, "en": value or code}
+        choice: dict[str, Any] = {"code": code, "label": label, "alias": alias}
         found = codings(item)
-        return {"code": code, "label": label, "alias": alias, **({"codings": found} if found else {}),
-                **own_fields(item, self.report, place)}  # fmt: skip
+        if found:
+            choice["codings"] = found
+        return with_own(choice, own_fields(item, self.report, place))
 
     def outside(self, oid: str, node: Node) -> None:
         """A dictionary such as MedDRA: its items take text, and keep the reference."""

@@ -126,7 +126,7 @@ def _units(study: Node | None, version: str) -> list[Node]:
 
 def _put(metadata: Metadata, child: Node, seen: set[tuple[str, str]], report: Report) -> None:
     oid = child.get("OID")
-    if child.tag == "Protocol":
+    if child.tag == "Protocol" or (child.tag == "StudyEventGroupDef" and child.first("StudyEventRef")):
         metadata.protocols.append(child)
     elif child.tag in metadata.definitions:
         if (child.tag, oid) in seen:

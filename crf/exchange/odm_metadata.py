@@ -60,13 +60,7 @@ def translated(text: Text, more: Mapping[str, str | None] | None = None) -> list
 def aliases(own: Mapping[str, Any], alias: Mapping[str, str], said: Sequence[str], *more: tuple[str, str]) -> list[str]:
     """Aliases of a definition: other systems', this product's, and what of `alias` nothing else says."""
     foreign = {key.removeprefix("odm:alias:"): value for key, value in alias.items() if key.startswith("odm:alias:")}
-    rest = {
-        key: value
-        for key, value in alias.items()
-        if not key.startswith("odm:alias:")
-        and key not in said
-        and not key.startswith(("odm:message:", "odm:rangecheck:"))
-    }
+    rest = {key: value for key, value in alias.items() if not key.startswith("odm:alias:") and key not in said}
     fields = {**own, **({"alias": rest} if rest else {})}
     pairs = [*more, *foreign.items(), *((f"{OWN}{key}", as_json(value)) for key, value in sorted(fields.items()))]
     return [element("Alias", {"Context": context, "Name": name}) for context, name in dict(pairs).items()]
@@ -85,7 +79,19 @@ def own_of(part: Any, said: Sequence[str]) -> Facts:
 
 
 class Metadata13:
-    """Renders a study's definitions once; `oid` of everything is then known, to metadata and data alike."""
+    """Renders a study's definitions once; the OID of everything is then known, to metadata and data alike."""
+
+    ATTRIBUTES: Mapping[str, Mapping[str, re.Pattern[str]]] = ATTRIBUTES
+    MORE: Mapping[str, str] = {}  # attributes of every TranslatedText
+    SIGNATURE: Sequence[str] = ()  # what stands between the description of a rule and its expressions
+    FORM, FORM_REF, FORM_OID = "FormDef", "FormRef", "FormOID"
+    FORM_HEAD: Mapping[str, str] = {}
+    SECTION_HEAD: Mapping[str, str] = {}
+    REPEATING = "Yes"
+    REPEATINGS: Sequence[str] = ("Yes",)
+    ENUMERATED = "EnumeratedItem"
+    UNITS = True  # whether a unit, and the decimals of a number, have a place
+    EXTERNAL = True  # whether a code list may lie outside the file
 
     def __init__(self, study: StudyDefinition) -> None:
         self.study = study
@@ -104,6 +110,19 @@ class Metadata13:
             self.form(form)
         for event in study.events:
             self.event(event)
+
+    def translated(self, text: Text) -> list[str]:
+        return translated(text, self.MORE)
+
+    def attributes_of(self, tag: str, alias: Mapping[str, str], said: list[str]) -> dict[str, str | None]:
+        """Attributes of the foreign file that this element may bear; their keys are added to `said`."""
+        found: dict[str, str | None] = {}
+        for name, pattern in self.ATTRIBUTES[tag].items():
+            value = alias.get(f"odm@{name}")
+            if value and pattern.match(value):
+                found[name] = value
+                said.append(f"odm@{name}")
+        return found
 
     def claim(self, tag: str, wanted: str, render: Callable[[str], str]) -> str:
         """The OID of a definition: `wanted`, shared with one that reads the same, numbered where it is another's."""
@@ -125,20 +144,21 @@ class Metadata13:
             return
         default = odm_oids.codelist_oid(name)
         wanted = codelist.alias.get("odm", default)
-        said = ["odm", "odm@Name", "odm@DataType", "odm:enumerated"]
-        own = own_of(codelist, ("name", "choices", "alias", *(["codings"] if plain_codings(codelist) else [])))
+        said = ["odm", "odm@Name", "odm@DataType", *(["odm:enumerated"] if self.EXTERNAL else [])]
+        fields, pairs, terms = self.terms(codelist)
+        own = own_of(codelist, ("name", "choices", "alias", *fields))
         prefix = wanted.removeprefix("CL.").removeprefix("CL_") or wanted
         if Names(first="list").spelt(prefix) != name:
             own["key"] = name
         enumerated = "odm:enumerated" in codelist.alias and all(
             choice.label.zh == choice.label.en == value_of(choice) for choice in codelist.choices
         )
-        extra = attributes_of("CodeList", codelist.alias, said)
-        nci = [(NCI[0], plain_codings(codelist))] if plain_codings(codelist) else []
+        extra = self.attributes_of("CodeList", codelist.alias, said)
         inner = [
-            element("Description", children=translated(codelist.name)),
+            element("Description", children=self.translated(codelist.name)),
             *(self.choice(choice, enumerated) for choice in codelist.choices),
-            *aliases(own, codelist.alias, said, *nci),
+            *terms,
+            *aliases(own, codelist.alias, said, *pairs),
         ]
         head = {
             "Name": codelist.alias.get("odm@Name", codelist.name.en),
@@ -151,14 +171,19 @@ class Metadata13:
 
     def choice(self, choice: Choice, enumerated: bool) -> str:
         said = ["odm"]
-        extra = attributes_of("CodeListItem", choice.alias, said)
-        own = own_of(choice, ("code", "label", "alias", *(["codings"] if plain_codings(choice) else [])))
-        nci = [(NCI[0], plain_codings(choice))] if plain_codings(choice) else []
-        inner = aliases(own, choice.alias, said, *nci)
+        extra = self.attributes_of("CodeListItem", choice.alias, said)
+        fields, pairs, terms = self.terms(choice)
+        own = own_of(choice, ("code", "label", "alias", *fields))
+        inner = [*terms, *aliases(own, choice.alias, said, *pairs)]
         if enumerated:
-            return element("EnumeratedItem", {"CodedValue": value_of(choice), **extra}, inner)
-        decode = element("Decode", children=translated(choice.label))
+            return element(self.ENUMERATED, {"CodedValue": value_of(choice), **extra}, inner)
+        decode = element("Decode", children=self.translated(choice.label))
         return element("CodeListItem", {"CodedValue": value_of(choice), **extra}, [decode, *inner])
+
+    def terms(self, part: Item | Choice | Codelist) -> tuple[list[str], list[tuple[str, str]], list[str]]:
+        """Terminology: the fields that are said with it, as Aliases, and as elements."""
+        code = plain_codings(part)
+        return (["codings"], [(NCI[0], code)], []) if code else ([], [], [])
 
     # Forms
 
@@ -172,13 +197,14 @@ class Metadata13:
         own |= self.check_fields(form)
         conditions = [key for key in form.alias if key.startswith("odm:condition:")]
         inner = [
-            element("Description", children=translated(form.name)),
+            element("Description", children=self.translated(form.name)),
             *refs,
             *aliases(own, form.alias, [*said, *conditions]),
         ]
-        head = {"Name": form.alias.get("odm@Name", form.name.en), "Repeating": yes(form.repeating)}
+        repeating = self.REPEATING if form.repeating else "No"
+        head = {"Name": form.alias.get("odm@Name", form.name.en), "Repeating": repeating, **self.FORM_HEAD}
         self.forms[form.oid] = self.claim(
-            "FormDef", wanted, lambda oid: element("FormDef", {"OID": oid, **head}, inner)
+            self.FORM, wanted, lambda oid: element(self.FORM, {"OID": oid, **head}, inner)
         )
 
     def check_fields(self, form: Form) -> Facts:
@@ -205,25 +231,36 @@ class Metadata13:
         wanted = section.alias.get("odm", odm_oids.section_oid(form.oid, number))
         entered = [item for item in section.items if "odm:empty" not in item.alias]
         refs = [self.item_ref(form, item, index) for index, item in enumerate(entered, start=1)]
-        said = ["odm", "odm@Name", "odm@Repeating", "odm:mandatory", "odm:condition"]
-        extra = attributes_of("ItemGroupDef", section.alias, said)
+        said = ["odm", "odm@Name", "odm:mandatory", "odm:condition"]
+        extra = self.attributes_of("ItemGroupDef", section.alias, said)
+        head = {
+            "Name": section.alias.get("odm@Name", section.name.en),
+            "Repeating": self.repeating(section, said),
+            **self.SECTION_HEAD,
+            **extra,
+        }
         own = own_of(section, ("name", "items", "show_if", "alias"))
         inner = [
-            element("Description", children=translated(section.name)),
+            element("Description", children=self.translated(section.name)),
             *refs,
             *aliases(own, section.alias, said),
         ]
-        head = {
-            "Name": section.alias.get("odm@Name", section.name.en),
-            "Repeating": yes(section.rows is not None),
-            **extra,
-        }
         oid = self.claim("ItemGroupDef", wanted, lambda oid: element("ItemGroupDef", {"OID": oid, **head}, inner))
         self.groups[(form.oid, number)] = oid
         return element("ItemGroupRef", {
             "ItemGroupOID": oid, "OrderNumber": str(number), "Mandatory": section.alias.get("odm:mandatory", "Yes"),
             "CollectionExceptionConditionOID": self.condition(section.show_if, section.alias, f"{wanted}@{form.oid}"),
         })  # fmt: skip
+
+    def repeating(self, section: Section, said: list[str]) -> str:
+        """What a foreign file said, if this version of ODM has that word."""
+        if not section.rows:
+            return "No"
+        value = section.alias.get("odm@Repeating", self.REPEATING)
+        if value not in self.REPEATINGS:
+            return self.REPEATING
+        said.append("odm@Repeating")
+        return value
 
     def condition(self, show_if: str | None, alias: Mapping[str, str], owner: str) -> str | None:
         """The OID of the condition under which something is *not* collected."""
@@ -247,8 +284,8 @@ class Metadata13:
     ) -> str:  # fmt: skip
         name = facts.get("name") or default
         said = facts.get("description") or {"zh": name, "en": name}
-        description = element("Description", children=translated(Text(**said)))
-        inner = [description, *self.formal(texts)]
+        description = element("Description", children=self.translated(Text(**said)))
+        inner = [description, *self.SIGNATURE, *self.formal(texts)]
         return self.claim(tag, oid, lambda taken: element(tag, {"OID": taken, "Name": name, **more}, inner))
 
     def formal(self, texts: Sequence[Sequence[str]]) -> list[str]:
@@ -271,47 +308,39 @@ class Metadata13:
         kind = item.value_kind
         boolean = item.codelist is not None and item.codelist not in self.codelists and kind == "choice"
         data_type = item.alias.get("odm@DataType", "boolean" if boolean else odm_oids.DATA_TYPES[kind])
-        said = [
-            "odm",
-            "odm@Name",
-            "odm@DataType",
-            "odm:condition",
-            "odm:method",
-            "odm:external",
-            "odm:unit",
-            "odm:unit@Name",
-            "odm:units",
-        ]
-        extra = attributes_of("ItemDef", item.alias, said)
+        said = ["odm", "odm@Name", "odm@DataType", "odm:condition", "odm:method"]
+        said += ["odm:unit", "odm:unit@Name", "odm:units"] if self.UNITS else []
+        said += ["odm:external"] if self.EXTERNAL else []
+        extra = self.attributes_of("ItemDef", item.alias, said)
         head: dict[str, str | None] = {"Name": item.alias.get("odm@Name", item.name), "DataType": data_type, **extra}
         if item.max_length:
             head["Length"] = str(item.max_length)
-        if item.precision is not None:
+        if item.precision is not None and self.UNITS:
             head["SignificantDigits"] = str(item.precision)
         cdash = [("CDASH", item.cdisc)] if item.cdisc and item.cdisc != extra.get("SDSVarName") else []
-        nci = [(NCI[0], plain_codings(item))] if plain_codings(item) else []
+        fields, pairs, terms = self.terms(item)
         inner = [
             *self.item_texts(item),
             *(element("MeasurementUnitRef", {"MeasurementUnitOID": oid}) for oid in self.units_of(item)),
-            *self.range_checks(form, item),
+            *self.range_checks(form, item, said),
             *self.codelist_ref(item),
-            *aliases(self.item_fields(form, item, wanted, data_type), item.alias, said, *cdash, *nci),
+            *terms,
+            *aliases(self.item_fields(item, data_type, fields), item.alias, said, *cdash, *pairs),
         ]
         return inner, head
 
     def item_texts(self, item: Item) -> list[str]:
-        described = [element("Description", children=translated(item.definition))] if item.definition else []
-        return [*described, element("Question", children=translated(item.label))]
+        described = [element("Description", children=self.translated(item.definition))] if item.definition else []
+        return [*described, element("Question", children=self.translated(item.label))]
 
-    ITEM_SAID = (
+    ITEM_SAID: tuple[str, ...] = (
         "name", "type", "value_type", "label", "definition", "codelist", "show_if", "range", "soft_range", "derive",
         "unit", "precision", "max_length", "cdisc", "alias",
     )  # fmt: skip
 
-    def item_fields(self, form: Form, item: Item, wanted: str, data_type: str) -> Facts:
-        """What ODM 1.3 has no word for."""
-        said = [*self.ITEM_SAID, *(["required"] if isinstance(item.required, bool) else [])]
-        own = own_of(item, [*said, *(["codings"] if plain_codings(item) else [])])
+    def item_fields(self, item: Item, data_type: str, said: Sequence[str]) -> Facts:
+        """What ODM has no word for."""
+        own = own_of(item, [*self.ITEM_SAID, *said, *(["required"] if isinstance(item.required, bool) else [])])
         own["name"] = item.name
         expected = "choice" if item.codelist else TYPES.get(data_type, "text")
         if item.value_kind != expected:
@@ -320,7 +349,7 @@ class Metadata13:
 
     def units_of(self, item: Item) -> list[str]:
         """The item's unit first, then those that a foreign file offered beside it."""
-        if not item.unit:
+        if not item.unit or not self.UNITS:
             return []
         alias = item.alias
         first = [alias.get("odm:unit", f"MU.{item.unit}"), alias.get("odm:unit@Name", item.unit), item.unit]
@@ -336,7 +365,7 @@ class Metadata13:
     def codelist_ref(self, item: Item) -> list[str]:
         if item.codelist in self.codelists:
             return [element("CodeListRef", {"CodeListOID": self.codelists[str(item.codelist)]})]
-        if "odm:external" in item.alias:
+        if "odm:external" in item.alias and self.EXTERNAL:
             facts = json.loads(item.alias["odm:external"])
             inner = [element("ExternalCodeList", facts["attributes"])]
             head = {"Name": facts["name"], "DataType": facts["type"]}
@@ -344,31 +373,37 @@ class Metadata13:
             return [element("CodeListRef", {"CodeListOID": oid})]
         return []
 
-    def range_checks(self, form: Form, item: Item) -> list[str]:
+    def range_checks(self, form: Form, item: Item, said: list[str]) -> list[str]:
+        """Limits, checks, and what a foreign file said beside them; the keys of what is said are added to `said`."""
         found = []
         for key, soft in (("range", False), ("soft_range", True)):
             for side, limit in enumerate(getattr(item, key) or ()):
                 if limit is not None:
-                    message = item.alias.get(f"odm:message:{key}:{side}")
-                    found.append(self.range_check(
-                        SIDES[side], soft, [f"{limit:.15g}"], (), (), Text(**json.loads(message)) if message else None
-                    ))  # fmt: skip
+                    said.append(f"odm:message:{key}:{side}")
+                    message = item.alias.get(said[-1])
+                    text = Text(**json.loads(message)) if message else None
+                    found.append(self.range_check(SIDES[side], soft, [f"{limit:.15g}"], (), (), text))
         found += [self.check(check) for check in self.checks_of(form, item)]
         for key in sorted(key for key in item.alias if key.startswith("odm:rangecheck:")):
             facts = json.loads(item.alias[key])
+            if facts["unit"] and not self.UNITS:
+                continue
+            said.append(key)
             messages = [
-                element("TranslatedText", {"xml:lang": language or None}, text=text)
+                element("TranslatedText", {"xml:lang": language or None, **self.MORE}, text=text)
                 for language, text in facts["message"].items()
             ]
-            found.append(self.range_check(
-                facts["comparator"], facts["soft"], facts["values"], facts["texts"], facts["unit"], None, messages
-            ))  # fmt: skip
+            found.append(
+                self.range_check(
+                    facts["comparator"], facts["soft"], facts["values"], facts["texts"], facts["unit"], None, messages
+                )
+            )
         return found
 
     def check(self, check: Check) -> str:
         soft = check.severity == "soft"
         facts = json.loads(check.alias["odm"]) if "odm" in check.alias else None
-        if facts and facts["cel"] == check.require:
+        if facts and facts["cel"] == check.require and (self.UNITS or not facts["unit"]):
             return self.range_check(
                 facts["comparator"], soft, facts["values"], facts["texts"], facts["unit"], check.message
             )
@@ -378,7 +413,7 @@ class Metadata13:
         self, comparator: str, soft: bool, values: Sequence[str], texts: Sequence[Sequence[str]], unit: Sequence[str],
         message: Text | None, messages: Sequence[str] = (),
     ) -> str:  # fmt: skip
-        said = [*messages, *(translated(message) if message else [])]
+        said = [*messages, *(self.translated(message) if message else [])]
         return element(
             "RangeCheck",
             {"Comparator": comparator or None, "SoftHard": "Soft" if soft else "Hard"},
@@ -395,20 +430,20 @@ class Metadata13:
     def event(self, event: Event) -> None:
         kind = odm_oids.DEFAULTS[event.kind]
         said = ["odm", "odm@Name", "odm@Type", "odm@Repeating", "odm:optional_forms"]
-        extra = attributes_of("StudyEventDef", event.alias, said)
+        extra = self.attributes_of("StudyEventDef", event.alias, said)
         own = own_of(event, ("oid", "name", "kind", "forms", "optional", "alias"))
         wanted = event.alias.get("odm", odm_oids.event_oid(event.oid))
         if wanted != odm_oids.event_oid(event.oid):
             own["oid"] = event.oid
         optional = json.loads(event.alias.get("odm:optional_forms", "[]"))
         refs = [
-            element("FormRef", {
-                "FormOID": self.forms[oid], "OrderNumber": str(number), "Mandatory": yes(oid not in optional),
-                "CollectionExceptionConditionOID": self.form_condition(oid, wanted),
+            element(self.FORM_REF, {
+                self.FORM_OID: self.forms[oid], "OrderNumber": str(number), "Mandatory": yes(oid not in optional),
+                "CollectionExceptionConditionOID": self.form_condition(oid, event.oid),
             })
             for number, oid in enumerate(event.forms, start=1)
         ]  # fmt: skip
-        inner = [element("Description", children=translated(event.name)), *refs, *aliases(own, event.alias, said)]
+        inner = [element("Description", children=self.translated(event.name)), *refs, *aliases(own, event.alias, said)]
         head = {
             "Name": event.alias.get("odm@Name", event.name.en),
             "Repeating": event.alias.get("odm@Repeating", yes(kind[1])),
@@ -432,37 +467,39 @@ class Metadata13:
 
     def definitions(self, codelists: Sequence[str]) -> list[str]:
         """Everything that a MetaDataVersion holds after its Protocol, in the order of ODM's schema."""
-        before = ("StudyEventDef", "FormDef", "ItemGroupDef", "ItemDef", "CodeList")
+        before = ("StudyEventDef", self.FORM, "ItemGroupDef", "ItemDef", "CodeList")
         after = ("ConditionDef", "MethodDef")
         return [
-            *(text for kind in before for text in self.of(kind)),
+            *(text for kind in dict.fromkeys(before) for text in self.of(kind)),
             *codelists,
             *(text for kind in after for text in self.of(kind)),
         ]
 
-    def study_element(self, codelists: Sequence[str] = ()) -> str:
-        """The Study element; `codelists` are more of them, rendered, that the file needs."""
-        study = self.study
-        said = (
-            "odm",
-            "odm:version",
-            "odm:version@Name",
-            "odm:version@Description",
-            "odm:StudyDescription",
-            "odm:ProtocolName",
-        )
-        own = own_of(study, ("code", "version", "title", "events", "forms", "codelists", "alias"))
-        own |= {"code": study.code, "version": study.version}
-        if study.title.zh != study.title.en:
-            own["title"] = study.title.model_dump()
-        events = [
+    STUDY_SAID = (
+        "odm", "odm:version", "odm:version@Name", "odm:version@Description", "odm:StudyDescription", "odm:ProtocolName",
+    )  # fmt: skip
+
+    def study_aliases(self) -> list[str]:
+        """What of the study has no element: sites, groups, images, and its titles in both languages."""
+        own = own_of(self.study, ("code", "version", "title", "events", "forms", "codelists", "alias"))
+        own |= {"code": self.study.code, "version": self.study.version}
+        if self.study.title.zh != self.study.title.en:
+            own["title"] = self.study.title.model_dump()
+        return aliases(own, self.study.alias, self.STUDY_SAID)
+
+    def event_refs(self) -> list[str]:
+        return [
             element("StudyEventRef", {
                 "StudyEventOID": self.events[event.oid], "OrderNumber": str(number),
                 "Mandatory": yes(not event.optional),
             })
-            for number, event in enumerate(study.events, start=1)
+            for number, event in enumerate(self.study.events, start=1)
         ]  # fmt: skip
-        protocol = element("Protocol", children=[*events, *aliases(own, study.alias, said)])
+
+    def study_element(self, codelists: Sequence[str] = ()) -> str:
+        """The Study element; `codelists` are more of them, rendered, that the file needs."""
+        study = self.study
+        protocol = element("Protocol", children=[*self.event_refs(), *self.study_aliases()])
         facts = study.alias.get
         variables = element("GlobalVariables", children=[
             element("StudyName", text=study.title.en),
@@ -495,14 +532,3 @@ def value_of(choice: Choice) -> str:
 
 def every_item(form: Form) -> list[Item]:
     return [item for section in form.sections for item in section.items]
-
-
-def attributes_of(tag: str, alias: Mapping[str, str], said: list[str]) -> dict[str, str | None]:
-    """Attributes of the foreign file that this element may bear; their keys are added to `said`."""
-    found: dict[str, str | None] = {}
-    for name, pattern in ATTRIBUTES[tag].items():
-        value = alias.get(f"odm@{name}")
-        if value and pattern.match(value):
-            found[name] = value
-            said.append(f"odm@{name}")
-    return found

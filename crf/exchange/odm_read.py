@@ -18,7 +18,7 @@ from .naming import Names as Taken
 from .odm_codelists import BOOLEAN, Codelists
 from .odm_file import REDCAP, Metadata, metadata_of
 from .odm_plan import AS_TEXT, MISSING_REFERENCE, FormPlan, ItemPlan, Planner, SectionPlan, numbered, repeats
-from .odm_report import IN_ALIAS, NO_PLACE, Report, codings, own_fields
+from .odm_report import IN_ALIAS, NO_PLACE, Report, codings, own_fields, with_own
 from .odm_rules import VALUE_TYPES, Names, Ranges, Rules, section_condition
 from .settle import settle
 from .xml_tree import Node, read_xml
@@ -70,7 +70,7 @@ class _Reader:
         raw["codelists"] = {name: raw_list for name, raw_list in self.codelists.raw.items()}
         if "boolean" in self.used_lists:
             raw["codelists"].setdefault("boolean", BOOLEAN)
-        _with_own(raw, self.own_study())
+        with_own(raw, self.own_study())
         odm_oids.prune(raw)
         self.leftovers()
         return settle(raw, self.report.losses, file=self.file)
@@ -92,13 +92,13 @@ class _Reader:
         alias = {"odm": oid, "odm:version": last.get("OID"), "odm:version@Name": last.get("Name")}
         for name in ("StudyDescription", "ProtocolName"):
             alias[f"odm:{name}"] = facts[name]
-        if last.get("Description"):
-            self.report.lose(
-                "kept", last, oid, last.get("Description"), *IN_ALIAS, element="MetaDataVersion/@Description"
-            )
-            alias["odm:version@Description"] = last.get("Description")
+        described = last.get("Description") or (self.report.text(last.first("Description")) or {}).get("en", "")
+        if described:
+            self.report.lose("kept", last, oid, described, *IN_ALIAS, element="MetaDataVersion/Description")
+            alias["odm:version@Description"] = described
         for protocol in self.metadata.protocols:
-            alias |= self.report.rest(protocol, "Protocol", (), ("Description", "StudyEventRef"))
+            said = ("Description", "StudyEventRef", "StudyEventGroupRef")
+            alias |= self.report.rest(protocol, "Protocol", ("OID", "Name"), said)
         return {
             "code": code,
             "version": version,
@@ -141,6 +141,11 @@ class _Reader:
             own |= own_fields(protocol, self.report, "Protocol")
         return own
 
+    def name_of(self, node: Node) -> dict[str, str]:
+        """A definition's Description, else its Name, else its OID."""
+        name = node.get("Name") or node.get("OID")
+        return self.report.text(node.first("Description")) or {"zh": name, "en": name}
+
     # Events
 
     def events(self, forms: Mapping[str, Raw]) -> list[Raw]:
@@ -165,6 +170,8 @@ class _Reader:
     def event(self, node: Node, ref: Node | None, forms: Mapping[str, Raw], taken: Taken, day: int) -> Raw | None:
         oid = node.get("OID")
         own = own_fields(node, self.report, oid)
+        wanted = str(own.pop("oid", "")) or re.sub(r"^SE[._](?=[A-Z])", "", oid)
+        code = taken.take(wanted)
         found: list[str] = []
         optional: list[str] = []
         for form_ref in numbered(node, "FormRef", "ItemGroupRef"):
@@ -173,7 +180,7 @@ class _Reader:
                 found.append(forms[target]["oid"])
                 if form_ref.get("Mandatory") == "No":
                     optional.append(forms[target]["oid"])
-                self.form_condition(node, form_ref, target, forms)
+                self.form_condition(code, form_ref, target, forms)
             else:
                 self.report.lose("dropped", form_ref, f"{oid}/{target}", "", *MISSING_REFERENCE)
         if not found:
@@ -187,13 +194,8 @@ class _Reader:
             zh, en = "访视的每个表单都应填写", "every form of an event is expected"
             self.report.lose("kept", node, oid, ", ".join(optional), zh, en, element="FormRef/@Mandatory")
             alias["odm:optional_forms"] = as_json(optional)
-        name = self.report.text(node.first("Description")) or {
-            "zh": node.get("Name") or oid,
-            "en": node.get("Name") or oid,
-        }
-        wanted = str(own.pop("oid", "")) or re.sub(r"^SE[._](?=[A-Z])", "", oid)
-        event = {"oid": taken.take(wanted), "name": name, "forms": list(dict.fromkeys(found)), "alias": alias}
-        return _with_own(event | self.kind(node, ref, alias, day if "day" not in own else None), own)
+        event = {"oid": code, "name": self.name_of(node), "forms": list(dict.fromkeys(found)), "alias": alias}
+        return with_own(event | self.kind(node, ref, alias, day if "day" not in own else None), own)
 
     def kind(self, node: Node, ref: Node | None, alias: dict[str, str], day: int | None) -> Raw:
         """Scheduled, Unscheduled or Common, once or repeatedly, as this product's kinds of events."""
@@ -224,7 +226,7 @@ class _Reader:
             **when,
         }
 
-    def form_condition(self, event: Node, ref: Node, target: str, forms: Mapping[str, Raw]) -> None:
+    def form_condition(self, event: str, ref: Node, target: str, forms: Mapping[str, Raw]) -> None:
         """A condition on a form at an event: on all its sections, if that is the only event with the form."""
         if not ref.get("CollectionExceptionConditionOID"):
             return
@@ -239,11 +241,11 @@ class _Reader:
         if rule is None:
             return
         form = forms[target]
-        form["alias"][f"odm:condition:{event.get('OID')}"] = rule.verbatim()
+        form["alias"][f"odm:condition:{event}"] = rule.verbatim()
         if rule.cel is None or len(set(users)) > 1:
             zh, en = "表单的条件只能用于一个访视", "a form can have a condition only if one event has it"
             if rule.cel is not None:
-                self.report.lose("kept", ref, f"{event.get('OID')}/{target}", rule.oid, zh, en)
+                self.report.lose("kept", ref, f"{event}/{target}", rule.oid, zh, en)
             return
         if form["alias"].get("odm:form_condition") == rule.cel:
             return  # a file of our own: its sections have it already
@@ -263,10 +265,7 @@ class _Reader:
         checks: list[Raw] = []
         number = Counter()
         sections = [self.section(section, plan, fields, checks, number) for section in plan.sections]
-        name = self.report.text(node.first("Description")) or {
-            "zh": node.get("Name") or oid,
-            "en": node.get("Name") or oid,
-        }
+        name = self.name_of(node)
         alias = self.report.rest(
             node, oid, ("OID", "Name", "Repeating", "Type"), ("Description", "ItemGroupRef", "ItemRef")
         )
@@ -279,7 +278,7 @@ class _Reader:
         checks = [check | extras.get(check["id"], {}) for check in _distinct(checks)]
         if isinstance(order, list):
             checks.sort(key=lambda check: order.index(check["id"]) if check["id"] in order else len(order))
-        return _with_own(form | ({"checks": checks} if checks else {}), own)
+        return with_own(form | ({"checks": checks} if checks else {}), own)
 
     def section(
         self, plan: SectionPlan, form: FormPlan, fields: Mapping[str, Field], checks: list[Raw], number: Counter
@@ -287,10 +286,7 @@ class _Reader:
         node, oid = plan.node, plan.node.get("OID")
         own = own_fields(node, self.report, oid) if plan.refs else {}
         own_rows = own.pop("rows", None)
-        name = self.report.text(node.first("Description")) or {
-            "zh": node.get("Name") or oid,
-            "en": node.get("Name") or oid,
-        }
+        name = self.name_of(node)
         items = [self.item(item, form, fields, checks) for item in plan.items]
         alias: dict[str, str] = {}
         if plan.refs:
@@ -310,7 +306,7 @@ class _Reader:
             alias["odm:condition"] = rule.verbatim()
             if rule.cel:
                 section["show_if"] = _both(section.get("show_if"), rule.cel)
-        return _with_own(section, own)
+        return with_own(section, own)
 
     def mandatory(self, ref: Node, form: FormPlan, alias: dict[str, str]) -> None:
         place = f"{form.node.get('OID')}/{ref.get('ItemGroupOID')}"
@@ -346,7 +342,7 @@ class _Reader:
             if limits != [None, None]:
                 item[key] = limits
         checks += ranges.checks
-        return _consistent(_with_own(item, own))
+        return _consistent(with_own(item, own))
 
     def texts(self, node: Node) -> Raw:
         question, description = self.report.text(node.first("Question")), self.report.text(node.first("Description"))
@@ -520,15 +516,6 @@ class Counter:
     def next(self, word: str) -> str:
         self.last += 1
         return f"{word}_{self.last}"
-
-
-def _with_own(raw: Raw, own: Raw) -> Raw:
-    """The fields that this product wrote win; its alias joins the one that the elements gave."""
-    alias = own.pop("alias", None)
-    raw |= own
-    if isinstance(alias, dict):
-        raw["alias"] = raw["alias"] | alias
-    return raw
 
 
 def _both(first: str | None, second: str) -> str:

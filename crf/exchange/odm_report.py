@@ -147,3 +147,12 @@ def codings(node: Node) -> list[dict[str, str]]:
             name = {"name": child.get("Label")} if child.get("Label") else {}
             found.append({"system": system[:80], "code": child.get("Code")[:80], **name})
     return found
+
+
+def with_own(raw: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The fields that this product wrote win; its alias joins the one that the elements gave."""
+    alias = own.pop("alias", None)
+    raw |= own
+    if isinstance(alias, dict):
+        raw["alias"] = raw["alias"] | alias
+    return raw

@@ -196,7 +196,7 @@ class Ranges:
 
     def one(self, node: Node, fields: Mapping[str, Field]) -> None:
         reference = node.first("MeasurementUnitRef")
-        if reference and reference.get("MeasurementUnitOID") != self.unit:
+        if reference and reference.get("MeasurementUnitOID") not in ("", self.unit):
             self.keep(node, "限值用另一单位", "its limits are in another unit")
             return
         if self.limit(node):
@@ -297,9 +297,15 @@ class Ranges:
         )
 
     def unit_facts(self, node: Node) -> list[str]:
+        """OID, name and symbol of the unit that a limit is in; one that the file does not define has its OID only."""
         reference = node.first("MeasurementUnitRef")
-        unit = self.rules.metadata.units.get(reference.get("MeasurementUnitOID")) if reference else None
-        return [unit.get("OID"), unit.get("Name"), self.symbol(unit)] if unit else []
+        if reference is None or not reference.get("MeasurementUnitOID"):
+            return []
+        oid = reference.get("MeasurementUnitOID")
+        unit = self.rules.metadata.units.get(oid)
+        if unit is None:
+            return [oid if oid.startswith("MU") else f"MU.{oid}", oid, oid]
+        return [oid, unit.get("Name"), self.symbol(unit)]
 
     def reconcile(self) -> None:
         """Soft limits lie within hard ones; limits that no value meets are kept, not applied."""

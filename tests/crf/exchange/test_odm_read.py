@@ -244,25 +244,33 @@ def test_the_same_oids_come_out_again(small):
         assert (f'OID="{oid}"' in written) == expected, oid
 
 
-def test_export_import_export_is_a_fixed_point(small):
-    first = write_metadata(small.definition)
+def comes_back(study: StudyDefinition, version: str) -> None:
+    """Export follows CDISC's schema, import gives the same definition, and export again the same bytes."""
+    first = write_metadata(study, version=version)
+    assert f'ODMVersion="{version}"'.encode() in first
+    assert faults(first, "2.0" if version == "2.0" else "1.3.2") == []
     again = read_odm(first).definition
-    assert again == small.definition
-    assert write_metadata(again) == first
+    assert again == study
+    assert write_metadata(again, version=version) == first
 
 
-def test_an_export_follows_cdiscs_schema(small):
-    assert faults(write_metadata(small.definition)) == []
-    assert b'ODMVersion="1.3.1"' in write_metadata(small.definition, version="1.3.1")
-    assert faults(write_metadata(small.definition, version="1.3.1")) == []
+VERSIONS = pytest.mark.parametrize("version", ["1.3.1", "1.3.2", "2.0"])
 
 
+@VERSIONS
+def test_export_import_export_is_a_fixed_point_that_follows_cdiscs_schema(small, version):
+    comes_back(small.definition, version)
+
+
+def test_an_unknown_version_of_odm_is_not_written(study):
+    with pytest.raises(ValueError, match=r"1\.2 is not written"):
+        write_metadata(study, version="1.2")
+
+
+@VERSIONS
 @pytest.mark.parametrize("name", ["chictr2600121791", "chictr2600121618"])
-def test_a_study_of_ours_comes_back_whole(name):
-    study = load_study(ROOT / "fixtures" / name)
-    written = write_metadata(study)
-    assert faults(written) == []
-    assert read_odm(written).definition == study
+def test_a_study_of_ours_comes_back_whole(name, version):
+    comes_back(load_study(ROOT / "fixtures" / name), version)
 
 
 def test_a_changed_condition_is_not_exported_with_the_words_it_had(study):
@@ -287,11 +295,8 @@ def test_real_files_import_and_come_back_the_same(shared, name, events, forms, i
     study = imported.definition
     shown = sum(len(section.items) for form in study.forms for section in form.sections)
     assert (len(study.events), len(study.forms), shown) == (events, forms, items)
-    first = write_metadata(study)
-    assert faults(first) == []
-    again = read_odm(first).definition
-    assert again == study
-    assert write_metadata(again) == first
+    comes_back(study, "1.3.2")
+    comes_back(study, "2.0")
 
 
 def test_openedcs_rules_are_all_translated(shared):
@@ -411,6 +416,4 @@ def test_a_file_with_strange_values_is_read_or_refused_and_nothing_else(changes)
 def test_a_synthetic_study_of_hundreds_of_items_comes_back_the_same():
     study = read_odm(odm_of(400)).definition
     assert sum(len(section.items) for form in study.forms for section in form.sections) == 400
-    first = write_metadata(study)
-    assert faults(first) == []
-    assert read_odm(first).definition == study
+    comes_back(study, "1.3.2")
