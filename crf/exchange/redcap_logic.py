@@ -27,31 +27,42 @@ class Written:
 
 def to_redcap(cel: str, written: Mapping[str, Written], *, condition: bool) -> str:
     """One of our expressions as REDCap writes it; `written` by our names. Raises Untranslatable."""
-    writer = _Writer(written)
+    writer = Writer(written)
     node = parse(cel, "cel")
     return writer.condition(node, True) if condition else writer.value(node)
 
 
-class _Writer:
+class Writer:
+    """Prints a tree in REDCap's words; a subclass says how another language puts the same things."""
+
+    unlike = "<>"
+    today = "'today'"
+
     def __init__(self, written: Mapping[str, Written]) -> None:
         self.written = written
+
+    def ticked(self, name: str, code: str) -> str:
+        return f"{self.item(name).ticked(code)} = '1'"
+
+    def unticked(self, name: str, code: str) -> str:
+        return f"{self.item(name).ticked(code)} = '0'"
 
     def item(self, name: str) -> Written:
         found = self.written.get(name)
         if found is None:
-            raise Untranslatable(f"REDCap 不能引用“{name}”", f"REDCap cannot refer to {name!r}")
+            raise Untranslatable(f"那里不能引用“{name}”", f"{name!r} cannot be referred to there")
         return found
 
     def answered(self, name: str) -> str:
         item = self.item(name)
         if item.kind == "choices":
-            return "(" + " or ".join(f"{item.ticked(code)} = '1'" for code in item.codes) + ")"
-        return f"{item.reference} <> ''"
+            return "(" + " or ".join(self.ticked(name, code) for code in item.codes) + ")"
+        return f"{item.reference} {self.unlike} ''"
 
     def unanswered(self, name: str) -> str:
         item = self.item(name)
         if item.kind == "choices":
-            return "(" + " and ".join(f"{item.ticked(code)} = '0'" for code in item.codes) + ")"
+            return "(" + " and ".join(self.unticked(name, code) for code in item.codes) + ")"
         return f"{item.reference} = ''"
 
     def condition(self, node: Node, wanted: bool) -> str:
@@ -65,8 +76,9 @@ class _Writer:
         if isinstance(node, Binary) and node.operator in OPPOSITE:
             return self.comparison(node, node.operator if wanted else OPPOSITE[node.operator])
         if isinstance(node, Option):
-            ticked = f"{self.item(node.name).ticked(node.code)} = "
-            return f"{ticked}'1'" if wanted else f"({self.answered(node.name)} and {ticked}'0')"
+            if wanted:
+                return self.ticked(node.name, node.code)
+            return f"({self.answered(node.name)} and {self.unticked(node.name, node.code)})"
         if isinstance(node, Call):
             return self.test(node, wanted)
         raise Untranslatable("不是条件", "not a condition")
@@ -84,7 +96,7 @@ class _Writer:
         raise no_equal(node.function)
 
     def comparison(self, node: Binary, operator: str) -> str:
-        symbol = "<>" if operator == "!=" else operator
+        symbol = self.unlike if operator == "!=" else operator
         dated = any(self.kind(side) == "date" for side in (node.left, node.right))
         sides = [self.side(side, dated) for side in (node.left, node.right)]
         test = f"{sides[0]} {symbol} {sides[1]}"
@@ -101,7 +113,7 @@ class _Writer:
 
     def side(self, node: Node, dated: bool) -> str:
         if dated and isinstance(node, Ref) and node.name == "today":
-            return "'today'"
+            return self.today
         return self.value(node)
 
     def value(self, node: Node) -> str:
@@ -116,8 +128,15 @@ class _Writer:
         if isinstance(node, Call):
             return self.call(node)
         if isinstance(node, Binary) and node.operator in ("+", "-", "*", "/"):
-            return f"({self.value(node.left)} {node.operator} {self.value(node.right)})"
-        raise Untranslatable("REDCap 没有相当的写法", "REDCap has no equal of this")
+            return f"({self.value(node.left)} {self.arithmetic(node.operator)} {self.value(node.right)})"
+        raise Untranslatable("那里没有相当的写法", "there is no equal of this there")
+
+    def arithmetic(self, operator: str) -> str:
+        return operator
+
+    def functions(self) -> tuple[Mapping[str, Special], Mapping[str, str]]:
+        """Those with a form of their own, and those that only have another name."""
+        return SPECIAL, SAME_NAME
 
     def read(self, ref: Ref) -> str:
         item = self.item(ref.name)
@@ -126,7 +145,8 @@ class _Writer:
         return item.reference
 
     def call(self, node: Call) -> str:
-        special = SPECIAL.get(node.function)
+        specials, names_there = self.functions()
+        special = specials.get(node.function)
         if special:
             try:
                 return special(self, node.arguments)
@@ -134,13 +154,13 @@ class _Writer:
                 if isinstance(error, Untranslatable):
                     raise
                 raise no_equal(node.function) from error
-        if node.function not in SAME_NAME:
+        if node.function not in names_there:
             raise no_equal(node.function)
-        return f"{SAME_NAME[node.function]}({', '.join(self.value(one) for one in node.arguments)})"
+        return f"{names_there[node.function]}({', '.join(self.value(one) for one in node.arguments)})"
 
 
 def no_equal(function: str) -> Untranslatable:
-    return Untranslatable(f"REDCap 没有与 {function}() 相当的函数", f"REDCap has no equal of {function}()")
+    return Untranslatable(f"那里没有与 {function}() 相当的函数", f"there is no equal of {function}() there")
 
 
 def quoted(text: str) -> str:
@@ -149,42 +169,42 @@ def quoted(text: str) -> str:
     return f'"{text}"' if "'" in text else f"'{text}'"
 
 
-def _if(writer: _Writer, arguments: tuple[Node, ...]) -> str:
+def _if(writer: Writer, arguments: tuple[Node, ...]) -> str:
     """`if` with a third way: a condition that is unknown gives nothing."""
     test, yes, no = arguments
     first, second = writer.value(yes), writer.value(no)
     return f"if({writer.condition(test, True)}, {first}, if({writer.condition(test, False)}, {second}, ''))"
 
 
-def _days(writer: _Writer, arguments: tuple[Node, ...]) -> str:
+def _days(writer: Writer, arguments: tuple[Node, ...]) -> str:
     start, end = (writer.side(one, True) for one in arguments)
     return f"datediff({start}, {end}, 'd', true)"
 
 
-def _number(writer: _Writer, arguments: tuple[Node, ...]) -> str:
+def _number(writer: Writer, arguments: tuple[Node, ...]) -> str:
     (one,) = arguments
     return writer.value(one)
 
 
-def _power(writer: _Writer, arguments: tuple[Node, ...]) -> str:
+def _power(writer: Writer, arguments: tuple[Node, ...]) -> str:
     base, exponent = (writer.value(one) for one in arguments)
     return f"({base})^({exponent})"
 
 
-def _whole(function: str) -> Callable[[_Writer, tuple[Node, ...]], str]:
-    def made(writer: _Writer, arguments: tuple[Node, ...]) -> str:
+def _whole(function: str) -> Callable[[Writer, tuple[Node, ...]], str]:
+    def made(writer: Writer, arguments: tuple[Node, ...]) -> str:
         (one,) = arguments
         return f"{function}({writer.value(one)}, 0)"
 
     return made
 
 
-def _log10(writer: _Writer, arguments: tuple[Node, ...]) -> str:
+def _log10(writer: Writer, arguments: tuple[Node, ...]) -> str:
     (one,) = arguments
     return f"log({writer.value(one)}, 10)"
 
 
-def _count(writer: _Writer, arguments: tuple[Node, ...]) -> str:
+def _count(writer: Writer, arguments: tuple[Node, ...]) -> str:
     (one,) = arguments
     item = writer.item(one.name) if isinstance(one, Ref) else None
     if item is None or item.kind != "choices":
@@ -192,7 +212,8 @@ def _count(writer: _Writer, arguments: tuple[Node, ...]) -> str:
     return "sum(" + ", ".join(item.ticked(code) for code in item.codes) + ")"
 
 
-SPECIAL: dict[str, Callable[[_Writer, tuple[Node, ...]], str]] = {
+Special = Callable[[Writer, tuple[Node, ...]], str]
+SPECIAL: dict[str, Special] = {
     "if": _if, "days": _days, "number": _number, "pow": _power, "floor": _whole("rounddown"),
     "ceil": _whole("roundup"), "log10": _log10, "count": _count,
 }  # fmt: skip

@@ -329,7 +329,7 @@ class _Builder:
         """The form's own words, for whoever looks up what became of them."""
         node = one.node
         found = {"xlsform": str(node.get("name", "")), "xlsform:type": str(node.get("type", ""))}
-        for key in ("relevant", "constraint", "calculate", "readonly"):
+        for key in ("relevant", "constraint", "calculate", "readonly", "required"):
             found |= {f"xlsform:{key}": text for text in _bound(node, key)}
         appearance = (node.get("control") or {}).get("appearance")
         found |= {"xlsform:appearance": str(appearance)} if appearance else {}

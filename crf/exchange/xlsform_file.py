@@ -22,6 +22,9 @@ MAX_ROWS = 20_000
 MAX_CELL = 32_767  # what a cell of a spreadsheet can hold
 XLS = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 XLSX = b"PK\x03\x04"
+TEXTS = re.compile(r"(label|hint|guidance_hint|constraint[ _]message|form_title|title)\b", re.IGNORECASE)
+KEEP = {ord(quote): chr(0xE100 + at) for at, quote in enumerate("“”‘’")}
+GIVE_BACK = {ord(hidden): chr(quote) for quote, hidden in KEEP.items()}
 FORMULA = re.compile(rb'<(?:\w+:)?c\b[^>]*\br="([A-Z]+\d+)"[^>]*>\s*<(?:\w+:)?f[\s>/]')
 
 
@@ -33,8 +36,9 @@ def open_xlsform(content: bytes, file: str) -> tuple[dict[str, Any], list[Loss]]
         data = get_xlsform(content)
         _check_cells(data, file)
         losses += _name_groups(data)
+        _exchange_quotes(data, KEEP)
         warnings: list[str] = []
-        tree: dict[str, Any] = workbook_to_json(data, fallback_form_name=_stem(file), warnings=warnings)
+        tree: dict[str, Any] = _restored(workbook_to_json(data, fallback_form_name=_stem(file), warnings=warnings))
     except DefinitionErrors:
         raise
     except PyXFormError as error:
@@ -133,6 +137,23 @@ def _name_groups(data: DefinitionData) -> list[Loss]:
             zh, en = "该组没有名称", "the group has no name"
             losses.append(Loss("assumed", "group", row["name"], "", zh, en, number))
     return losses
+
+
+def _exchange_quotes(data: DefinitionData, table: dict[int, str]) -> None:
+    """Hide the typographic quotes of texts from pyxform, which makes them straight, as expressions need them."""
+    for sheet in ("survey", "choices", "settings"):
+        for row in getattr(data, sheet) or ():
+            for column, cell in row.items():
+                if isinstance(cell, str) and TEXTS.match(column):
+                    row[column] = cell.translate(table)
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.translate(GIVE_BACK)
+    if isinstance(value, dict):
+        return {key: _restored(inner) for key, inner in value.items()}
+    return [_restored(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _pyxform_says(message: str, file: str) -> DefinitionErrors:
