@@ -1,5 +1,7 @@
 """The few tags that pages of every app share: an icon, a form control."""
 
+from functools import lru_cache
+
 from django import template
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select
 from django.templatetags.static import static
@@ -19,6 +21,7 @@ register.filter("source_name", source_name)
 
 
 @register.simple_tag
+@lru_cache(maxsize=512)  # a page of forms shows dozens of them
 def icon(name: str, css: str = "") -> SafeString:
     """A decorative icon of registry/static/registry/icons.svg; the words beside it carry the meaning."""
     return format_html(
