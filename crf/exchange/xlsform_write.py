@@ -103,6 +103,10 @@ class _Writer:
             self.lose("dropped", "event", event.oid, event.name.en, "XLSForm 没有访视", "an XLSForm has no events")
         for site in self.study.sites[1:]:
             self.lose("dropped", "site", site.code, site.name.en, "XLSForm 没有中心", "an XLSForm has no sites")
+        for form in self.study.forms:
+            if form.repeating:
+                zh, en = "XLSForm 没有可重复的表单", "an XLSForm has no forms that repeat"
+                self.lose("dropped", "repeating", form.oid, form.name.en, zh, en)
 
     # Rows
 
