@@ -62,13 +62,18 @@ def read_study(content: bytes, *, format: str = "", code: str = "", file: str = 
     )  # fmt: skip
 
 
-def write_study(study: StudyDefinition, *, format: str, created: str, language: str = "en") -> Exported:
-    """The definition in another format; `created` is an ISO date and time, `language` that of formats with only one."""
+def write_study(
+    study: StudyDefinition, *, format: str, created: str, language: str = "en", odm: str = "1.3.2"
+) -> Exported:
+    """The definition in another format; `created` is an ISO date and time, `language` that of formats with only one.
+
+    `odm` is the version of ODM: 1.3.1, 1.3.2 or 2.0.
+    """
     name = f"{study.code}_{study.version}"
     if format == "yaml":
         return Exported(write_yaml(study))
     if format == "odm":
-        return Exported({f"{name}.xml": write_metadata(study, created=created)})
+        return Exported({f"{name}.xml": write_metadata(study, version=odm, created=created)})
     if format == "redcap":
         dictionary = write_dictionary(study, language=language)
         return Exported({f"{name}.csv": dictionary.content}, dictionary.losses)

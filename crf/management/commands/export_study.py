@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from crf.exchange.formats import FORMATS, write_study
 from crf.exchange.loss import as_csv
+from crf.exchange.odm_write import VERSIONS
 from crf.management.commands.import_study import loss_lines
 from crf.models import StudyBuild
 from crf.selectors import NoBuild, current_build
@@ -28,6 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("study", help="study code")
         parser.add_argument("--format", choices=FORMATS, default="odm")
         parser.add_argument("-o", "--output", type=Path, required=True, help="folder; files in it are not overwritten")
+        parser.add_argument("--odm-version", choices=VERSIONS, default="1.3.2")
         parser.add_argument("--build", help="version of the build (default: the last one released)")
         parser.add_argument("--language", choices=["zh", "en"], help="of formats with one language (default: yours)")
         parser.add_argument("--losses", type=Path, help="write the list of losses to this CSV, not to the screen")
@@ -39,6 +41,7 @@ class Command(BaseCommand):
         exported = write_study(
             build.study_definition,
             format=options["format"],
+            odm=options["odm_version"],
             created=build.published_at.isoformat(timespec="seconds"),
             language=options["language"] or (get_language() or "en")[:2],
         )
