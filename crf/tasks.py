@@ -43,10 +43,13 @@ def weigh_build(*, job_id: int, study_id: int, draft_id: int | None = None, buil
         assert progress.job
         build = StudyBuild.objects.filter(pk=build_id).first()
         version = build or BuildDraft.objects.get(pk=draft_id)
+        study = Study.objects.get(pk=study_id)
+        sites = [site for site in study.sites.all() if migrate.is_in_force(build, site)] if build else None
         found = migrate.weigh(
-            study=Study.objects.get(pk=study_id),
+            study=study,
             definition=version.study_definition,
             build=build,
+            sites=sites,
             progress=progress,
             by=progress.job.requested_by or system_user(),
         )

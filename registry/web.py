@@ -32,6 +32,7 @@ MENU = (
     Place("registry:subjects", P.SUBJECT_VIEW, "users", _("Subjects")),
     Place("crf:queries", P.RECORD_VIEW, "message", _("Queries")),
     Place("crf:quality", P.RECORD_VIEW, "target", _("Data quality")),
+    Place("crf:builds", P.BUILD_VIEW, "files", _("Builds")),
     Place("imaging:images", P.IMAGE_VIEW, "photo-scan", _("Images")),
     Place("analytics:datasets", P.DATASET_VIEW, "database", _("Datasets")),
     Place("analytics:evaluations", P.EVALUATION_VIEW, "chart-dots", _("Evaluations")),

@@ -14,7 +14,7 @@ from crf.exchange import formats, yaml_zip
 from crf.exchange.loss import Imported, Loss, refused
 from crf.models import BuildDraft, StudyBuild
 from crf.selectors import NoBuild, current_build
-from crf.services import builds
+from crf.services import builds, migrate
 from registry import audit
 from registry.models import Study, User
 from registry.permissions import Permission, authorise
@@ -69,6 +69,14 @@ def discard(*, draft: BuildDraft, by: User) -> None:
     with audit.change(by=by):
         audit.event(kind="build.discard", study=draft.study, details={"draft": draft.pk, "version": draft.version})
         BuildDraft.objects.filter(pk=draft.pk).delete()
+
+
+def weigh(*, draft: BuildDraft, by: User) -> None:
+    """Ask what the draft would mean for the records there are; its page shows the answer."""
+    authorise(by, Permission.BUILD_IMPORT, study=draft.study)
+    with audit.change(by=by):
+        draft.weighing = migrate.start_weighing(study=draft.study, draft=draft, by=by)
+        draft.save(update_fields=["weighing"])
 
 
 def _read(study: Study, file_name: str, content: bytes, version: str) -> Imported:

@@ -240,14 +240,19 @@ def migrate(*, build: StudyBuild, sites: Iterable[Site], reason: str, progress: 
     """
     sites = list(sites)
     _refuse(build, sites, reason, by)
-    waiting = Record.objects.exclude(build=build).exclude(status=Record.Status.LOCKED).values("subject")
-    subjects = _subjects(build.study, sites).filter(pk__in=waiting)
+    subjects = _subjects(build.study, sites).filter(pk__in=subjects_waiting(build))
     progress.start(subjects.count())
     found = Weight()
     for subject in _each(subjects, build.study):
         migrate_subject(subject=subject, build=build, reason=reason, weight=found, by=by)
         progress.step()
     return found
+
+
+def subjects_waiting(build: StudyBuild) -> QuerySet:
+    """The keys of the study's subjects with records of other builds that are not locked."""
+    others = Record.objects.filter(subject__study=build.study).exclude(build=build)
+    return others.exclude(status=Record.Status.LOCKED).order_by().values("subject")
 
 
 def migrate_subject(

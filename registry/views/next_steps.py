@@ -69,6 +69,20 @@ STEPS = (
         _("CSV, with a preview before anything is written."),
     ),
     Step(
+        "crf:upload-build",
+        P.BUILD_IMPORT,
+        "files",
+        _("Upload a version of the forms"),
+        _("See the difference and what it means for the records, then release it site by site."),
+    ),
+    Step(
+        "crf:export-records",
+        P.RECORD_EXPORT,
+        "download",
+        _("Export records for analysis"),
+        _("De-identified by rule, with dictionary and scripts."),
+    ),
+    Step(
         "imaging:upload",
         P.IMAGE_UPLOAD,
         "upload",

@@ -22,9 +22,11 @@ from django.utils import timezone
 
 from analytics.selectors import plans
 from analytics.services import datasets, evaluations
-from crf.definitions.model import Item, Text
+from crf.definitions.model import Item, StudyDefinition, Text
+from crf.exchange import yaml_zip
+from crf.exports.rules import Wanted
 from crf.models import QualityFinding
-from crf.services import attachments, calendar, queries
+from crf.services import attachments, build_uploads, builds, calendar, exports, queries
 from imaging.models import Series
 from imaging.services import intake
 from registry import audit, jobs
@@ -48,6 +50,7 @@ RUNNERS = frozenset({"statistician", "administrator"})
 AUDITORS = frozenset({"pi", "monitor", "data_manager"})
 ASKERS = AUDITORS
 MONITORS = frozenset({"monitor", "data_manager"})
+BUILDERS = frozenset({"data_manager"})
 JOBS = CASEBOOK | {"statistician", "administrator"}
 
 PUBLIC = {"crf:feed", "registry:sign-in", "registry:sign-out", "registry:set-language"}
@@ -79,6 +82,17 @@ DOORS = {
     "registry:jobs": Door("study", JOBS),
     "registry:job": Door("study", JOBS),
     "crf:import-records": Door("study", ENTRY, ENTRY),
+    "crf:builds": Door("study", CASEBOOK),
+    "crf:build": Door("study", CASEBOOK),
+    "crf:build-form": Door("study", CASEBOOK),
+    "crf:build-difference": Door("study", CASEBOOK),
+    "crf:download-build": Door("study", CASEBOOK),
+    "crf:upload-build": Door("whole", BUILDERS, BUILDERS),
+    "crf:build-draft": Door("whole", BUILDERS, BUILDERS),
+    "crf:draft-losses": Door("whole", BUILDERS),
+    "crf:release-build": Door("whole", BUILDERS, BUILDERS),
+    "crf:migrate-records": Door("whole", BUILDERS, BUILDERS),
+    "crf:weigh-build": Door("whole", None, BUILDERS),
     "crf:study-records": Door("study", CASEBOOK),
     "crf:quality": Door("study", CASEBOOK),
     "crf:quality-rows": Door("study", CASEBOOK),
@@ -154,7 +168,7 @@ DOORS = {
 # What must not stand in an answer to those without the right at the subject's site.
 ANSWER, NAME, MASKS = "Sentinel-treatment", "赛丁内尔", "/images/segmentations/"
 HOSTILE = "<script>hostile()</script>"  # in labels, values, comments and reasons; no page may hold it as it is
-ELSEWHERE = {"crf:add-visit": {"event": "FOLLOW", "visit": 1}}
+ELSEWHERE = {"crf:download-build": {"kind": "yaml"}, "crf:add-visit": {"event": "FOLLOW", "visit": 1}}
 
 
 def patterns(resolver: URLResolver, prefix: str = "", namespace: str = "") -> Iterator[tuple[str, str]]:
@@ -258,7 +272,15 @@ def _built(folder: str) -> tuple[dict[str, Any], dict[str, Visitor]]:
     scan = Item(name="scan", type="file", label=Text(zh="扫描件", en="Scan"))
     sheet = SimpleUploadedFile("scan.pdf", f"%PDF-1.4 {ANSWER}".encode())
     attached = attachments.add(subject=subject, form="DM", item=scan, upload=sheet, by=system)
+    newer = DEFINITION | {"version": "1.1", "events": events, "title": title, "sites": sites}
+    renamed = [*DEFINITION["forms"][:2], DEFINITION["forms"][2] | {"name": title}]
+    newer = StudyDefinition.from_json(newer | {"forms": renamed})
+    later = builds.publish(definition=newer, release=False, by=system)
+    content = yaml_zip.write_zip(newer.model_copy(update={"version": "1.2"}))
+    draft = build_uploads.upload(study=study, file_name=f"{HOSTILE}.zip", content=content, by=system)
     things = {
+        "build_id": later.pk,
+        "draft_id": draft.pk,
         "code": study.code,
         "number": subject.number,
         "event": "BASELINE",
