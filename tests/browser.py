@@ -50,9 +50,14 @@ def page_of(client: Any, *, width: int = 1280, height: int = 900, language: str 
         page.complaints, page.meanwhile = [], run
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
         page.on("console", lambda message: _note(page, message))
-        page.route(lambda url: True, lambda route, request: _answer(run, client, route, request))
+        answered_by(page, run, client)
         yield page
         browser.close()
+
+
+def answered_by(page: Any, run: Callable[..., Any], client: Any) -> None:
+    """Let `client` answer the page; a second page beside `page_of`'s takes that page's `meanwhile` as `run`."""
+    page.route(lambda url: True, lambda route, request: _answer(run, client, route, request))
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from registry.permissions import Permission, authorise
 LIFE = dt.timedelta(days=30)
 MOST_FIELDS = 20_000
 MOST_CHARACTERS = 2_000_000
-KEPT = ("value-", "missing-", "comment-", "reason-", "unit-", "rows-", "row-", "choice-")  # field names of the entry page
+# The fields of the entry page that say what was typed.
+KEPT = ("value-", "missing-", "comment-", "reason-", "unit-", "row-", "remove-", "clear-", "choice-", "section")
 
 
 class DraftRefused(ValueError):

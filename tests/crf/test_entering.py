@@ -299,9 +299,7 @@ class TestDoubleEntry:
         result = second_entry.resolve(**decide, by=cast["data_manager"])
         assert result.record.status == "complete" and result.record.data["age"] == 53
         assert result.record.history.first().history_change_reason == "compared with the paper"
-        assert [row.status for row in made.history.order_by("pk")] == ["awaited", "differs", "agreed"][
-            -made.history.count() :
-        ]
+        assert [row.status for row in made.history.order_by("pk")] == ["awaited", "differs", "agreed"]
 
     def test_the_second_person_is_blind_to_the_first_entry(self, first, signed_in, cast):
         subject, client = first.subject, signed_in("investigator")

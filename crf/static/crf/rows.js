@@ -89,7 +89,9 @@
     held.hidden = false;
     held.classList.remove("is-removed");
     held.querySelector("[name^='clear-']").checked = false;
-    held.querySelector("[data-file-name]").textContent = told.name;
+    const link = held.querySelector("[data-file-name]");
+    link.textContent = told.name;
+    link.href = told.url;
     value.dispatchEvent(new Event("input", { bubbles: true }));
     changed();
   }

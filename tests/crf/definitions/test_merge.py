@@ -1,10 +1,13 @@
 """Two people on one record: nothing either typed is lost, and only what both changed differently is asked."""
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crf.definitions.merge import compare, differing
 from crf.definitions.rows import flat
+
+settings.register_profile("merge", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+patient = settings.get_profile("merge")
 
 NAMES = st.sampled_from(["age", "sex", "date", "dose"])
 ANSWERS = st.one_of(st.integers(0, 3), st.sampled_from(["", "a", "b"]), st.just({"missing": "unknown", "reason": ""}))
@@ -16,7 +19,6 @@ def rows(numbers):
 
 
 ROWS = st.lists(st.integers(1, 4), unique=True, max_size=3).flatmap(rows)
-)
 DATA = st.builds(lambda plain, rows: {**plain, "meds": rows}, st.dictionaries(NAMES, ANSWERS), ROWS)
 
 
@@ -24,6 +26,7 @@ def given_of(values):
     return {place: value for place, value in flat(values).items() if value not in (None, "", [])}
 
 
+@patient
 @given(DATA, DATA, DATA)
 def test_each_difference_is_asked_taken_or_kept_and_only_once(base, theirs, mine):
     found = compare(base, theirs, mine)
@@ -33,6 +36,7 @@ def test_each_difference_is_asked_taken_or_kept_and_only_once(base, theirs, mine
     assert all(one.mine == one.base for one in found.taken) and all(one.theirs == one.base for one in found.kept)
 
 
+@patient
 @given(DATA, DATA)
 def test_what_nobody_else_touched_stays_as_i_typed_it(base, mine):
     found = compare(base, base, mine)
@@ -40,6 +44,7 @@ def test_what_nobody_else_touched_stays_as_i_typed_it(base, mine):
     assert given_of(found.merged()) == given_of(mine)
 
 
+@patient
 @given(DATA, DATA)
 def test_who_typed_nothing_takes_all_that_the_other_saved(base, theirs):
     found = compare(base, theirs, base)
@@ -47,6 +52,7 @@ def test_who_typed_nothing_takes_all_that_the_other_saved(base, theirs):
     assert given_of(found.merged()) == given_of(theirs)
 
 
+@patient
 @given(DATA, DATA, DATA, st.sampled_from(["mine", "theirs"]))
 def test_no_question_is_answered_by_itself(base, theirs, mine, side):
     found = compare(base, theirs, mine)
@@ -71,6 +77,7 @@ def test_how_a_number_was_typed_is_no_answer():
     assert compare({}, {"_typed": {"a": 1}}, {"_typed": {"a": 2}}).asked == ()
 
 
+@patient
 @given(DATA, DATA)
 def test_two_entries_differ_where_one_of_them_says_something_else(first, second):
     places = {one.address for one in differing(first, second)}

@@ -1,0 +1,214 @@
+"""Entry in a real browser: the line drops, the session ends, two people meet on one record, no mouse."""
+
+import re
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from crf.models import Draft, Record
+from tests.browser import answered_by, page_of
+from tests.study import enrol, enter
+
+pytestmark = [pytest.mark.django_db, pytest.mark.browser]
+
+
+@pytest.fixture
+def subject(site, coordinator):
+    return enrol(site, by=coordinator)
+
+
+@pytest.fixture
+def signed_in(cast):
+    def sign_in(role):
+        client = Client()
+        client.force_login(cast[role])
+        return client
+
+    return sign_in
+
+
+def address(subject, form="DM"):
+    return reverse("crf:edit-record", args=[subject.study.code, subject.number, "BASELINE", 1, form, 1])
+
+
+def state_says(page, words):
+    page.locator("#save-state", has_text=words).wait_for(timeout=20000)
+
+
+def age_becomes(page, value):
+    """The page may reload meanwhile."""
+    for _try in range(100):
+        try:
+            if page.input_value("#value-age", timeout=1000) == value:
+                return
+        except Exception:
+            page.wait_for_timeout(100)
+        page.wait_for_timeout(100)
+    pytest.fail(f"the age never became {value!r}")
+
+
+EXPIRED = """() => {
+  const real = window.fetch;
+  window.expired = true;
+  const signIn = { url: "/sign-in/?next=/", ok: true, status: 200 };
+  window.fetch = async (...asked) => (window.expired ? signIn : real(...asked));
+}"""
+PICKED = """() => {
+  HTMLInputElement.prototype.showPicker = function () {
+    this.value = "2026-04-03";
+    this.dispatchEvent(new Event("change"));
+  };
+}"""
+
+
+def test_what_is_typed_is_kept_when_typing_stops_and_is_there_on_another_computer(signed_in, subject, cast):
+    with page_of(signed_in("coordinator")) as page:
+        page.goto(address(subject))
+        page.fill("#value-age", "52")
+        state_says(page, "draft kept")
+        assert page.complaints == []
+    assert not Record.objects.exists()
+    with page_of(signed_in("coordinator")) as page:
+        page.goto(address(subject))
+        assert page.input_value("#value-age") == "52" and "not saved yet" in page.inner_text(".draft-note")
+        page.click(".draft-note button")
+        age_becomes(page, "")
+
+
+def test_a_lost_line_loses_nothing_not_even_with_a_reload(signed_in, subject):
+    with page_of(signed_in("coordinator")) as page:
+        page.goto(address(subject))
+        down = {"is": True}
+        talk = re.compile("/draft/|/evaluate/|/presence/")
+        page.route(talk, lambda route: route.abort() if down["is"] else route.fallback())
+        page.fill("#value-age", "47")
+        state_says(page, "no connection")
+        page.click("button[value=save]")
+        state_says(page, "no connection")
+        assert page.input_value("#value-age") == "47", "a save that can't arrive stays on the page"
+        kept = page.evaluate("JSON.stringify(localStorage)")
+        assert "lobule-draft" in kept and "47" not in kept.split("sealed")[1][:20] and "value-age" not in kept
+        down["is"] = False
+        page.evaluate("document.getElementById('record').dataset.kept = 'yes'")  # no question on leaving
+        page.goto(address(subject))
+        age_becomes(page, "47")
+        assert page.evaluate("localStorage.length") == 0
+        page.check("[name=value-sex][value=M]")
+        page.click("button[value=save]")
+        page.locator(".alert.tone-success").wait_for()
+    assert Record.objects.get().data == {"age": 47, "sex": "M"} and not Draft.objects.exists()
+
+
+def test_an_expired_session_keeps_the_page_and_sends_it_after_signing_in_again(signed_in, subject, cast):
+    client = signed_in("coordinator")
+    with page_of(client) as page:
+        page.goto(address(subject))
+        page.meanwhile(client.logout)
+        # The test's router can't redirect what scripts ask: say what the browser would find after the redirect.
+        page.route(re.compile("/evaluate/"), lambda route: route.abort())
+        page.evaluate(EXPIRED)
+        page.fill("#value-age", "61")
+        state_says(page, "signed out")
+        assert page.get_attribute("#save-state a", "href") == reverse("registry:sign-in")
+        page.click("button[value=save]")
+        assert page.input_value("#value-age") == "61"
+        page.meanwhile(client.force_login, cast["coordinator"])
+        page.evaluate("window.expired = false")
+        page.click("button[value=save]")
+        page.locator(".alert.tone-success").wait_for()
+    assert Record.objects.get().data == {"age": 61}
+
+
+def test_two_browsers_on_one_record_see_each_other_and_the_second_decides(signed_in, subject, cast):
+    enter(subject, "DM", {"age": "52", "sex": "M"}, by=cast["coordinator"])
+    client = signed_in("investigator")
+    client.cookies["django_language"] = "en"
+    with page_of(signed_in("coordinator")) as mine:
+        mine.goto(address(subject))
+        theirs = mine.context.browser.new_context(base_url="http://localhost").new_page()
+        answered_by(theirs, mine.meanwhile, client)
+        theirs.goto(address(subject))
+        theirs.locator(".presence").wait_for()
+        assert "Coordinator has this form open" in theirs.inner_text("#presence")
+        theirs.fill("#value-age", "54")
+        theirs.select_option("#reason-code", "source")
+        theirs.click("button[value=save]")
+        theirs.locator(".alert.tone-success").wait_for()
+        mine.fill("#value-age", "53")
+        mine.check("[name=value-sex][value=F]")
+        mine.select_option("#reason-code", "source")
+        mine.click("button[value=save]")
+        mine.locator(".conflict").wait_for()
+        row = mine.inner_text(".conflict tbody tr")
+        assert "52" in row and "53" in row and "54" in row
+        mine.click("button[value=save]")  # without an answer
+        mine.locator(".conflict").wait_for()
+        mine.check("[name=choice-age][value=theirs]")
+        assert mine.input_value("#value-age") == "54"
+        mine.click("button[value=save]")
+        mine.locator(".alert.tone-success").wait_for()
+        assert mine.complaints == []
+    record = Record.objects.get()
+    assert (record.revision, record.data["age"], record.data["sex"]) == (3, 54, "F")
+
+
+def test_a_form_is_filled_and_completed_with_the_keyboard_alone(signed_in, subject):
+    with page_of(signed_in("coordinator")) as page:
+        page.goto(address(subject, "LB"))
+        page.keyboard.press("/")  # no jump field on this page: nothing happens
+        page.focus("#value-lb_date")
+        page.keyboard.type("2026年4月3日")
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.name") == "value-albumin"
+        page.keyboard.type("３５，５")
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.name") == "value-bilirubin"
+        page.keyboard.press("Tab")  # the reasons why there is no value are one stop
+        page.keyboard.press("Space")
+        page.keyboard.press("Tab")
+        page.keyboard.type("haemolysed")
+        page.keyboard.press("Control+Enter")
+        page.locator(".alert.tone-success").wait_for()
+        assert page.complaints == []
+    assert Record.objects.get().data == {
+        "lb_date": "2026-04-03",
+        "albumin": 35.5,
+        "bilirubin": {"missing": "not_done", "reason": "haemolysed"},
+    }
+
+
+def test_a_date_can_be_picked_and_typing_stays_free(signed_in, subject):
+    with page_of(signed_in("coordinator")) as page:
+        page.goto(address(subject, "LB"))
+        page.fill("#value-lb_date", "2026-UK-UK")
+        assert page.input_value("#value-lb_date") == "2026-UK-UK"
+        page.evaluate(PICKED)
+        page.focus("[data-pick=value-lb_date]")
+        page.keyboard.press("Enter")
+        assert page.input_value("#value-lb_date") == "2026-04-03"
+        assert page.evaluate("document.activeElement.id") == "value-lb_date"
+
+
+def test_the_slash_jumps_from_the_casebook_to_a_form(signed_in, subject):
+    with page_of(signed_in("coordinator")) as page:
+        page.goto(reverse("crf:subject", args=[subject.study.code, subject.number]))
+        page.keyboard.press("/")
+        assert page.evaluate("document.activeElement.id") == "jump"
+        page.keyboard.type("LB")
+        page.keyboard.press("Enter")
+        page.locator("#value-albumin").wait_for()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("language", ["zh-hans", "en"])
+def test_no_page_of_entry_is_wider_than_the_screen_or_breaks_the_policy(signed_in, subject, cast, width, language):
+    enter(subject, "DM", {"age": "52", "sex": "M"}, by=cast["coordinator"])
+    enter(subject, "DM", {"age": "54"}, by=cast["investigator"], reason="source")
+    study = f"/studies/{subject.study.code}/"
+    with page_of(signed_in("coordinator"), width=width, language=language) as page:
+        for path in ("today/", "casebooks/", "calendar/?month=2026-03", f"subjects/{subject.number}/"):
+            page.goto(study + path)
+            page.wait_for_load_state("networkidle")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert page.complaints == []
