@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from crf.models import BuildDraft, RecordExport, StudyBuild
-from crf.services import exports, migrate, quality
+from crf.models import BuildDraft, Import, RecordExport, StudyBuild
+from crf.services import exports, import_jobs, migrate, quality
 from registry import jobs
 from registry.models import Site, Study
 from registry.services.people import system_user
@@ -69,3 +69,27 @@ def migrate_records(*, job_id: int, build_id: int, site_ids: list[int], reason: 
             by=progress.job.requested_by or system_user(),
         )
         progress.finish(found.totals() | found.as_dict())
+
+
+@shared_task(acks_late=True)
+def preview_import(*, job_id: int, import_id: int) -> None:
+    """What a large file would do; twice, the second takes the place of the first."""
+    with jobs.running(job_id) as progress:
+        upload = Import.objects.select_related("study", "by", "job").get(pk=import_id)
+        import_jobs.run_preview(upload=upload, progress=progress, by=upload.by)
+
+
+@shared_task(acks_late=True)
+def import_records(*, job_id: int, import_id: int) -> None:
+    """The records of a file; twice, the second finds it done, and one that was killed goes on."""
+    with jobs.running(job_id) as progress:
+        upload = Import.objects.select_related("study", "by", "job").get(pk=import_id)
+        import_jobs.run(upload=upload, progress=progress, by=upload.by)
+        if progress.job:
+            progress.job.refresh_from_db()
+
+
+@shared_task(acks_late=True)
+def discard_imports() -> None:
+    """Files that waited too long for somebody to import them, every night (beat)."""
+    import_jobs.discard_old(by=system_user())

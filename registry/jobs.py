@@ -46,6 +46,14 @@ def _send(celery_task: Any, job: Job | None, arguments: dict[str, Any]) -> None:
         Progress(job).fail(_("The job queue does not answer; the job was not started. Start it again when it is back."))
 
 
+def cancel(job: Job) -> bool:
+    """Ask the work to end; whether it was still queued or running. The work itself looks at the state and stops."""
+    waiting = Job.objects.filter(pk=job.pk, state__in=[Job.State.QUEUED, Job.State.RUNNING])
+    asked = waiting.update(state=Job.State.CANCELLED, finished_at=timezone.now())
+    job.refresh_from_db()
+    return bool(asked)
+
+
 class Progress:
     """Writes a job's progress, at most twice a second, outside any transaction of the work itself."""
 

@@ -26,7 +26,7 @@ from crf.definitions.model import Item, StudyDefinition, Text
 from crf.exchange import yaml_zip
 from crf.exports.rules import Wanted
 from crf.models import QualityFinding
-from crf.services import attachments, build_uploads, builds, calendar, exports, queries
+from crf.services import attachments, build_uploads, builds, calendar, exports, import_jobs, queries
 from imaging.models import Series
 from imaging.services import intake
 from registry import audit, jobs
@@ -60,7 +60,7 @@ class Door(NamedTuple):
     """How far a membership must reach, and which roles may GET and POST (the API: PUT); None is 405.
 
     study: anywhere in it; site: to the thing's site; whole: to every site ("site and whole": the thing is of one);
-    own: the page shows what is the visitor's.
+    own: the page shows what is the visitor's; sender: the thing is seen by whoever sent it.
     """
 
     reach: str
@@ -82,6 +82,9 @@ DOORS = {
     "registry:jobs": Door("study", JOBS),
     "registry:job": Door("study", JOBS),
     "crf:import-records": Door("study", ENTRY, ENTRY),
+    "crf:import": Door("sender", ENTRY, ENTRY),
+    "crf:import-columns": Door("sender", ENTRY, ENTRY),
+    "crf:import-refused": Door("sender", ENTRY),
     "crf:builds": Door("study", CASEBOOK),
     "crf:build": Door("study", CASEBOOK),
     "crf:build-form": Door("study", CASEBOOK),
@@ -199,6 +202,7 @@ class Visitor(NamedTuple):
     user: Any
     roles: frozenset[tuple[str, str]] = frozenset()
     drew_the_mask: bool = False
+    sent_the_file: bool = False
 
     def at(self, *sites: str) -> frozenset[str]:
         return frozenset(role for role, site in self.roles if site in sites)
@@ -211,6 +215,8 @@ def expected(door: Door, allowed: frozenset[str], visitor: Visitor) -> set[int]:
     if not visitor.roles:
         return {404}
     here, anywhere = visitor.at("01", ""), visitor.at("01", "02", "")
+    if door.reach == "sender":
+        return {200} if visitor.sent_the_file else {404} if anywhere & allowed else {403}
     if door.reach == "mask":
         return {200} if here & allowed or visitor.drew_the_mask else {403, 404}
     everywhere = visitor.at("")
@@ -278,6 +284,10 @@ def _built(folder: str) -> tuple[dict[str, Any], dict[str, Visitor]]:
     later = builds.publish(definition=newer, release=False, by=system)
     content = yaml_zip.write_zip(newer.model_copy(update={"version": "1.2"}))
     draft = build_uploads.upload(study=study, file_name=f"{HOSTILE}.zip", content=content, by=system)
+    sender = person("sender", study=study, role="data_manager")
+    file = b"subject,age\n1,2\n"
+    sent_file = import_jobs.upload(study=study, file_name=f"{HOSTILE}.csv", content=file, by=sender)
+    import_jobs.preview(upload=sent_file, by=sender)
     things = {
         "build_id": later.pk,
         "draft_id": draft.pk,
@@ -297,6 +307,8 @@ def _built(folder: str) -> tuple[dict[str, Any], dict[str, Visitor]]:
         "query_id": asked.pk,
         "dataset_id": dataset.pk,
         "evaluation_id": made.pk,
+        "import_id": sent_file.pk,
+        "format": "csv",
         "language": "en",
         "name": next(Path(folder, made.folder, "figures", "en").glob("*.svg")).stem,
     }
@@ -318,6 +330,7 @@ def _built(folder: str) -> tuple[dict[str, Any], dict[str, Visitor]]:
         "every role in another study": hired("foreigner", *everything, where=other),
         "every role until yesterday": hired("leaver", *everything, until=timezone.localdate() - dt.timedelta(days=1)),
         "reader here, every role next door": hired("torn", ("reader", "01"), *((role, "02") for role in EVERYBODY)),
+        "the file's sender": Visitor(sender, frozenset({("data_manager", "")}), sent_the_file=True),
         "the mask's reader": Visitor(reader, frozenset({("reader", "")}), drew_the_mask=True),
     }
     return things, visitors
@@ -329,6 +342,7 @@ WHO = [f"{role}@{code or '*'}" for role, code in PLACES] + [
     "every role until yesterday",
     "reader here, every role next door",
     "the mask's reader",
+    "the file's sender",
 ]
 
 
