@@ -392,6 +392,22 @@ def _reference(text: str) -> Any:
         return text
 
 
+def with_blank_rows(form: Form, answers: Mapping[str, Any], next_rows: Mapping[str, int]) -> dict[str, Any]:
+    """`answers` with one blank row at the end of each group that may have another, numbered as `next_rows` says."""
+    found = dict(answers)
+    for group, section in form.groups.items():
+        rows = _rows(found.get(group))
+        is_full = section.rows is None or len(rows) >= section.rows.max
+        if not is_full and not (rows and _is_blank(section.items, rows[-1])):
+            following = max([next_rows.get(group, 1), *(int(row[ROW]) + 1 for row in rows)])
+            found[group] = [*rows, {ROW: following}]
+    return found
+
+
+def _is_blank(items: Iterable[Item], row: Mapping[str, Any]) -> bool:
+    return not any(_is_typed(row.get(item.name)) for item in items if item.is_entered)
+
+
 def page_asked(form: Form, post: QueryDict) -> str:
     """The query of the page to show after a save: the one that a button asked for, else the one that was sent."""
     if len(pages(form)) == 1:
@@ -479,7 +495,8 @@ def sections(
 
     `next_rows` gives, by group, the number that a new row may have.
     """
-    maker = _Maker(study, language, dict(answers) | dict(found.derived), remarks, found, history_urls, next_rows or {})
+    given = with_blank_rows(form, answers, next_rows or {}) | dict(found.derived)
+    maker = _Maker(study, language, given, remarks, found, history_urls, next_rows or {})
     return [maker.section(part) for part in (page or pages(form)[0]).parts]
 
 
@@ -514,19 +531,15 @@ class _Maker:
         )
 
     def group(self, part: Part) -> GroupView | None:
-        """The rows as typed, and one blank row to go on with."""
+        """The rows as typed, the last of them blank, to go on with."""
         rows = part.section.rows
         if rows is None:
             return None
         given = _rows(self.answers.get(rows.name))
         following = max([self.next_rows.get(rows.name, 1), *(int(row[ROW]) + 1 for row in given)])
-        views = [self.row(part, rows.name, int(row[ROW]), row) for row in given]
-        if len(given) < rows.max and not (views and views[-1].is_blank):
-            views.append(self.row(part, rows.name, following, {}))
-            following += 1
         return GroupView(
             name=rows.name,
-            rows=tuple(views),
+            rows=tuple(self.row(part, rows.name, int(row[ROW]), row) for row in given),
             pattern=self.row(part, rows.name, 0, {}),
             next=following,
             most=rows.max,
@@ -535,7 +548,7 @@ class _Maker:
         )
 
     def row(self, part: Part, group: str, number: int, row: Mapping[str, Any]) -> RowView:
-        is_blank = not any(_is_typed(row.get(item.name)) for item in part.items if item.is_entered)
+        is_blank = _is_blank(part.items, row)
         lines = []
         for item in part.items:
             place = f"{group}[{number}].{item.name}"

@@ -41,6 +41,8 @@ def show(
     """
     names_required = names_required or (place.record is not None and place.record.status != Record.Status.IN_PROGRESS)
     page = forms.page_of(place.form, section or request.POST.get("section") or request.GET.get("section"))
+    next_rows = {group: last_row_of(place.record, group) + 1 for group in place.form.groups}
+    answers = forms.with_blank_rows(place.form, answers, next_rows)
     found = evaluate(place, answers, names_required=names_required, page=page)
     context = _around(request, place) | {
         "record": place.record,
@@ -59,7 +61,7 @@ def show(
             found=found,
             history_urls=_history_urls(place, answers),
             page=page,
-            next_rows={group: last_row_of(place.record, group) + 1 for group in place.form.groups},
+            next_rows=next_rows,
         ),
         "page": page,
         "page_links": forms.page_links(place.form, page, language(), found),

@@ -242,6 +242,7 @@ def test_rows_are_added_filled_and_removed_by_keyboard_in_the_browser(signed_in,
         page.goto(address(subject))
         page.locator('[name="value-meds[1].drug"]').fill("x")
         page.locator('[name="value-meds[1].dose"]').fill("200")
+        assert page.locator('[id="item-meds[1].why"]').is_hidden()
         page.locator("[data-add-row]").press("Enter")
         assert page.evaluate("document.activeElement.name") == "value-meds[2].drug"
         page.keyboard.type("y")
