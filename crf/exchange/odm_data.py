@@ -359,6 +359,7 @@ class _Reader:
         if "odm:boolean" in codelist.alias:
             return ANSWERS.get(raw, raw)
         ours = {value_of(choice): choice.code for choice in codelist.choices}
+        raw = raw if raw in ours else raw.strip()
         if item.value_kind == "choices" and raw not in ours:
             return [ours.get(part, part) for part in raw.split(";")]
         return ours.get(raw, raw)

@@ -39,6 +39,7 @@ def read_odm(content: bytes, *, code: str = "", file: str = "") -> Imported:
     """
     report = Report()
     root = read_xml(content, file=file or "ODM", taken={"SubjectData": lambda node, around: None})
+    _strip(root)
     metadata = metadata_of(root, code, report, file or "ODM")
     return _Reader(metadata, report, file or "ODM", code).read()
 
@@ -139,6 +140,8 @@ class _Reader:
         own: Raw = {}
         for protocol in self.metadata.protocols:
             own |= own_fields(protocol, self.report, "Protocol")
+        if self.code:
+            own.pop("code", None)  # who reads the file has chosen another
         return own
 
     def name_of(self, node: Node) -> dict[str, str]:
@@ -505,6 +508,15 @@ class _Reader:
                     self.report.lose("dropped", child, child.get("OID"), "", *NO_PLACE)
         for child in self.metadata.root.all("ReferenceData", "Association", "Signature"):
             self.report.lose("dropped", child, child.get("StudyOID"), child.compact(300), *NO_PLACE)
+
+
+def _strip(root: Node) -> None:
+    """Take the spaces around attributes away, as definitions do with every text."""
+    open_: list[Node] = [root]
+    while open_:
+        node = open_.pop()
+        node.attributes = {key: value.strip() for key, value in node.attributes.items()}
+        open_ += node.children
 
 
 class Counter:

@@ -329,7 +329,10 @@ def test_cdiscs_example_in_odm_2_is_the_study_that_it_is_in_odm_1(shared):
 
 
 def test_a_study_can_be_chosen_and_given_a_code():
-    assert read_odm(SMALL, code="MINE").definition.code == "MINE"
+    mine = read_odm(SMALL, code="MINE").definition
+    assert mine.code == "MINE"
+    assert read_odm(write_metadata(mine), code="OURS").definition.code == "OURS"
+    assert b'<Study OID="ST.1">' in write_metadata(mine)
 
 
 def test_a_file_of_another_version_of_the_study_with_repeated_oids_keeps_the_first(small):
