@@ -73,6 +73,8 @@ def _read_number(question: Question, plain: pa.Array, days: pa.Array, objects: p
 
 
 def _read_text(question: Question, plain: pa.Array, days: pa.Array, objects: pa.Array | None) -> Parts:
+    if pc.all(pc.starts_with(plain, '"')).as_py() and not pc.any(pc.match_substring(plain, "\\")).as_py():
+        return {"value": pc.utf8_slice_codeunits(plain, 1, -1)}  # nothing in it is escaped
     return {"value": _each(plain, lambda text: _as_text(json.loads(text)), pa.string())}
 
 

@@ -19,6 +19,7 @@ from .layout import TableLayout
 Batches = Iterable[pa.RecordBatch]
 # What a spreadsheet would run when the file is opened; a sign before a plain number is only a number.
 FORMULA = r"^[\s]*[=@＝＠+\-＋－\t\r]"
+STARTS = ("=", "@", "+", "-", "＝", "＠", "＋", "－", "\t", "\r", "\n", " ")
 NUMBER = r"^[+-]?[0-9]+([.,][0-9]+)?$"
 
 
@@ -29,9 +30,9 @@ def disarmed(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _disarmed(column: pa.Array) -> pa.Array:
-    suspect = pc.fill_null(pc.match_substring_regex(column, FORMULA), False)
-    if not pc.any(suspect).as_py():
+    if column.null_count == len(column) or not any(pc.any(pc.starts_with(column, start)).as_py() for start in STARTS):
         return column
+    suspect = pc.fill_null(pc.match_substring_regex(column, FORMULA), False)
     suspect = pc.and_(suspect, pc.invert(pc.fill_null(pc.match_substring_regex(column, NUMBER), False)))
     return pc.if_else(suspect, pc.binary_join_element_wise("'", column, ""), column)
 

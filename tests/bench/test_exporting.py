@@ -9,12 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.db import connection, connections
 
 from crf.models import Record
 from registry.models import Visit
 from registry.services import people
+from tests import servers
 from tests.study import DEFINITION, both, publish
 
 RECORDS, PER_SUBJECT = 100_000, 50
@@ -63,7 +65,8 @@ made = exports.export(study=study, folder=folder, format=sys.argv[4],
                       wanted=Wanted(forms=("WIDE",), keep_text=kept), by=by)
 seconds = time.perf_counter() - began
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps({"seconds": seconds, "peak": peak, "rows": made["tables"]["WIDE"]["rows"]}))
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps({"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "peak": peak, "rows": made["tables"]["WIDE"]["rows"]}))
 """
 
 
@@ -77,8 +80,6 @@ def many(transactional_clone):
 
 
 def fill(build, first: int, records: int) -> None:
-    from tests import servers
-
     values = ", ".join(f"'{item['name']}', {VALUES[item['type']]}" for item in ITEMS)
     parameters = {
         "study": build.study_id,
@@ -88,13 +89,11 @@ def fill(build, first: int, records: int) -> None:
         "last": first + records // PER_SUBJECT - 1,
         "each": PER_SUBJECT,
     }
-    import psycopg
-
     name = connections["default"].settings_dict["NAME"]
-    with psycopg.connect(servers.attached().database_url("postgres", name), autocommit=True) as owner:
-        with psycopg.ClientCursor(owner) as cursor:
-            cursor.execute(FILL.format(values=values), parameters)
-            cursor.execute("ANALYZE")
+    address = servers.attached().database_url("postgres", name)
+    with psycopg.connect(address, autocommit=True) as owner, psycopg.ClientCursor(owner) as cursor:
+        cursor.execute(FILL.format(values=values), parameters)
+        cursor.execute("ANALYZE")
 
 
 def exported(folder: Path, format: str = "csv") -> dict:

@@ -31,7 +31,13 @@ KINDS: dict[str, Any] = {
                 {"name": "signs", "type": "choices", "codelist": "SIGNS", "label": both("Signs")},
                 {"name": "outcome", "type": "choice", "codelist": "GRADE", "label": both("Outcome"), "blinded": True},
                 {"name": "status", "type": "integer", "label": both("Named like a key")},
-                {"name": "doubled", "type": "derived", "value_type": "decimal", "label": both("Doubled"), "precision": 2}
+                {
+                    "name": "doubled",
+                    "type": "derived",
+                    "value_type": "decimal",
+                    "label": both("Doubled"),
+                    "precision": 2,
+                }
                 | {"derive": "dose * 2.0"},
             ],
         },
