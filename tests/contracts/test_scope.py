@@ -30,6 +30,7 @@ from crf.services import attachments, build_uploads, builds, calendar, exports, 
 from imaging.models import Series
 from imaging.services import intake
 from registry import audit, jobs
+from registry.jobs import Progress
 from registry.models import User
 from registry.permissions import Role
 from registry.services import people
@@ -43,6 +44,7 @@ CASEBOOK = frozenset({"coordinator", "investigator", "pi", "monitor", "data_mana
 ENTRY = frozenset({"coordinator", "investigator", "data_manager"})
 HOSPITAL = frozenset({"coordinator", "investigator"})
 SIGNERS = frozenset({"investigator", "pi"})
+EXPORTERS = frozenset({"pi", "data_manager"})
 VIEWERS = CASEBOOK | {"reader"}
 DATASETS = frozenset({"pi", "data_manager", "statistician", "administrator"})
 RESULTS = frozenset({"pi", "statistician", "administrator"})
@@ -107,6 +109,8 @@ DOORS = {
     "crf:add-visit": Door("site", None, ENTRY),
     "crf:queries": Door("study", CASEBOOK),
     "crf:act-on-queries": Door("study", None, CASEBOOK),
+    "crf:export-records": Door("study", EXPORTERS, EXPORTERS),
+    "crf:fetch-export": Door("site", EXPORTERS),
     "crf:export-queries": Door("study", None, CASEBOOK),
     "crf:keep-query-view": Door("study", None, CASEBOOK),
     "crf:drop-query-view": Door("study", None, CASEBOOK),
@@ -284,11 +288,14 @@ def _built(folder: str) -> tuple[dict[str, Any], dict[str, Visitor]]:
     later = builds.publish(definition=newer, release=False, by=system)
     content = yaml_zip.write_zip(newer.model_copy(update={"version": "1.2"}))
     draft = build_uploads.upload(study=study, file_name=f"{HOSTILE}.zip", content=content, by=system)
+    export = exports.start(study=study, format="csv", wanted=Wanted(sites=("01",)), by=system)
+    exports.run(made=export, progress=Progress(export.job), by=system)
     sender = person("sender", study=study, role="data_manager")
     file = b"subject,age\n1,2\n"
     sent_file = import_jobs.upload(study=study, file_name=f"{HOSTILE}.csv", content=file, by=sender)
     import_jobs.preview(upload=sent_file, by=sender)
     things = {
+        "export_id": export.pk,
         "build_id": later.pk,
         "draft_id": draft.pk,
         "code": study.code,
