@@ -62,6 +62,7 @@ class _DictionaryWriter:
         self.study = study
         self.language = language
         self.losses: list[Loss] = []
+        self.known: dict[str, dict[str, Written]] = {}
         self.places = self.placed()
         self.reach = self.reached()
         self.formulas = {id(place.item): self.formula(place) for place in self.places if place.item.derive}
@@ -260,7 +261,12 @@ class _DictionaryWriter:
     # Logic
 
     def written(self, form: Form) -> dict[str, Written]:
-        """What an expression of `form` reads, as REDCap refers to it."""
+        """What an expression of `form` reads, as REDCap refers to it; worked out once for each form."""
+        if form.oid not in self.known:
+            self.known[form.oid] = self.names_in(form)
+        return self.known[form.oid]
+
+    def names_in(self, form: Form) -> dict[str, Written]:
         found: dict[str, Written] = {}
         for place in self.places:
             item = place.item

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,6 +91,7 @@ class _Builder:
         self.groups: dict[str, str] = {}
         self.reported: set[str] = set()
         self.parts: list[Part] = []
+        self.readable: dict[str, dict[str, Field]] = {}
         self.walk(tree, "", (), tree)
         self.questions = {str(one.node["name"]): one for part in self.parts for one in part.questions}
 
@@ -238,8 +240,14 @@ class _Builder:
 
     # Logic
 
-    def fields(self, group: str, me: Planned | None = None) -> dict[str, Field]:
+    def fields(self, group: str, me: Planned | None = None) -> Mapping[str, Field]:
         """What XPath of a question in `group` can read; `.` is the question itself."""
+        if group not in self.readable:
+            self.readable[group] = self.read_in(group)
+        found = self.readable[group]
+        return ChainMap({".": found[str(me.node["name"])]}, found) if me else found
+
+    def read_in(self, group: str) -> dict[str, Field]:
         found = {name: Field(rows, "group") for name, rows in self.groups.items()}
         for name, one in self.questions.items():
             kind = one.result if one.kind == "derived" else one.kind
@@ -248,8 +256,6 @@ class _Builder:
             else:
                 number = "number" if kind in ("integer", "decimal", "number") else kind
                 found[name] = Field(f"{one.group}.{one.name}", f"rows:{number}", one.codes)
-        if me is not None:
-            found["."] = found[str(me.node["name"])]
         return found
 
     def calculate(self) -> None:
@@ -262,10 +268,12 @@ class _Builder:
                 text = next(iter(_bound(one.node, "calculate")), "")
                 made[one.name] = translate(text, "xpath", self.fields(one.group), want="value")
                 one.result = made[one.name].kind or "text"
+            self.readable = {}
             if before == [one.result for one in wanted]:
                 break
         for one in wanted:
             self.settle_calculation(one, made[one.name])
+        self.readable = {}
 
     def settle_calculation(self, one: Planned, made: Translation) -> None:
         kind = VALUE_TYPES.get(made.kind)

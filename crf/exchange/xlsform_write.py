@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import xlsxwriter
@@ -75,6 +76,8 @@ class _Writer:
     def __init__(self, study: StudyDefinition) -> None:
         self.study = study
         self.losses: list[Loss] = []
+        self.known: dict[tuple[str, str], dict[str, Written]] = {}
+        self.readable: dict[tuple[str, str], dict[str, Field]] = {}
         self.taken = Names(first="q", reserved=frozenset())
         self.places = [
             Place(form, section, item, self.named(form, item))
@@ -197,7 +200,16 @@ class _Writer:
     # Logic
 
     def written(self, place: Place) -> dict[str, Written]:
-        """What an expression of the place's form reads, as XPath refers to it."""
+        """What an expression of the place's form and group reads, as XPath refers to it; worked out once for each."""
+        where = place.form.oid, self.rows_of(place)
+        if where not in self.known:
+            self.known[where] = self.names_in(place)
+        return self.known[where]
+
+    def rows_of(self, place: Place) -> str:
+        return place.section.rows.name if place.section.rows else ""
+
+    def names_in(self, place: Place) -> dict[str, Written]:
         found: dict[str, Written] = {}
         for one in self.places:
             if one.section.rows is not None and one.section is not place.section:
@@ -209,8 +221,15 @@ class _Writer:
                 found[one.item.name] = entry
         return found
 
-    def fields(self, place: Place) -> dict[str, Field]:
+    def fields(self, place: Place) -> Mapping[str, Field]:
         """What the form's own XPath reads, to see whether it still says the same as ours."""
+        where = place.form.oid, self.rows_of(place)
+        if where not in self.readable:
+            self.readable[where] = self.read_in(place)
+        found = self.readable[where]
+        return ChainMap({".": found[place.name]}, found)
+
+    def read_in(self, place: Place) -> dict[str, Field]:
         found: dict[str, Field] = {}
         for one in self.places:
             codelist = self.study.codelist(one.item)
@@ -223,7 +242,6 @@ class _Writer:
                 found[self.groups[id(one.section)]] = Field(rows.name, "group")
             elif one.form is place.form:
                 found[one.name] = Field(one.item.name, kind, codes)
-        found["."] = found[place.name]
         return found
 
     def relevant(self, place: Place, now: str | None, said: str) -> str:
