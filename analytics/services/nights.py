@@ -12,7 +12,7 @@ from analytics.selectors import plans, rules, runs, storage
 from analytics.selectors.content import subject_rows
 from analytics.selectors.datasets import newest
 from analytics.services import evaluations, features
-from crf.services import quality
+from crf.services import quality, queries
 from registry.jobs import Progress
 from registry.models import AuditSeal, Study, User
 from registry.permissions import Permission, authorise
@@ -30,16 +30,18 @@ def seal(*, by: User) -> AuditSeal | None:
 
 
 def start(*, study: Study, by: User) -> dict[str, Any]:
-    """Derive endpoints now; queue extraction and evaluation of each plan whose inputs changed, for all the workers."""
+    """Derive endpoints and bring queries up to date now; queue extraction and evaluation of each plan whose inputs
+    changed, and the data-quality rules, for all the workers."""
     authorise(by, Permission.EVALUATION_RUN, study=study)
     derived = derive_endpoints(study=study, by=by)
+    asked = queries.nightly(study=study, by=by)
     queued = [
         evaluations.start(dataset=dataset, plan=plan.code, only_if_changed=True, by=by).pk
         for dataset in newest(study)
         for plan in plans.plans(dataset.rules)
         if not runs.is_current(dataset, plan)
     ]
-    return {"endpoints": derived, "jobs": [*queued, quality.start(study=study, by=by).pk]}
+    return {"endpoints": derived, "queries": asked, "jobs": [*queued, quality.start(study=study, by=by).pk]}
 
 
 def run(*, study: Study, progress: Progress | None = None, by: User) -> dict[str, Any]:
@@ -52,8 +54,10 @@ def run(*, study: Study, progress: Progress | None = None, by: User) -> dict[str
         for plan in plans.plans(dataset.rules):
             found = evaluations.evaluate(dataset=dataset, plan=plan, job=None, only_if_changed=True, by=by)
             evaluated += [found.pk] if found else []
+    asked = queries.nightly(study=study, by=by)
     found = quality.run(study=study, by=by)
-    return {"endpoints": derived, "feature_sets": made, "evaluations": evaluated, "findings": found.counts}
+    told = {"queries": asked, "findings": found.counts}
+    return {"endpoints": derived, "feature_sets": made, "evaluations": evaluated} | told
 
 
 def derive_endpoints(*, study: Study, by: User) -> dict[str, dict[str, int]]:

@@ -39,7 +39,14 @@ class Marks:
         self.queries = by_item([] if is_blind else queries_at(place.visit, place.form.oid, place.repeat))
         self.may_raise = Permission.QUERY_RAISE in place.held and not is_blind
         self.has_record = place.record is not None
+        self.sdv_url = place.url_of("crf:sdv-record") if self._is_to_verify(place) else ""
         self.sdv = _standing(place.record) if place.record and not is_blind else {}
+
+    @staticmethod
+    def _is_to_verify(place: Place) -> bool:
+        record = place.record
+        may = Permission.RECORD_VERIFY in place.held
+        return may and record is not None and record.status != Record.Status.IN_PROGRESS
 
     def at(self, path: str = "") -> Mark:
         """The mark of an item by its path; of the form itself without one."""

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from crf.definitions.model import StudyDefinition
+from crf.models import Record
 from crf.selectors import CasebookRow, casebook, definition_of, visit_timing
 from crf.selectors.queries import open_query_counts
 from crf.services import calendar, enrolment
@@ -37,6 +38,7 @@ def subject(request: HttpRequest, code: str, number: str) -> HttpResponse:
         "chosen_state": state,
         "rows": [row for row in _all_shown(rows, subject) if not state or _keep(row, state)],
         "may_enter": Permission.RECORD_ENTER in held,
+        "may_verify": Permission.RECORD_VERIFY in held,
         "may_identify": Permission.IDENTITY_VIEW in held,
         "series_url": url_or_none("imaging:subject-series", code, number) if Permission.IMAGE_VIEW in held else None,
     }
@@ -87,6 +89,7 @@ def _shown(row: CasebookRow, subject: Subject, study: StudyDefinition, *, is_las
         "state": row.state,
         "is_open_now": visit_timing(row.visit, timezone.localdate()) == "due",
         "forms": links(row, subject),
+        "has_complete": any(record.status == Record.Status.COMPLETE for cell in row.cells for record in cell.records),
         "repeats": study.event(row.visit.event).kind == "repeating" and is_last,
     }
 
