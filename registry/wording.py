@@ -50,6 +50,7 @@ KINDS = {
     "records.export": _("records exported"),
     "records.fetch": _("export fetched"),
     "records.import": _("records imported"),
+    "records.preview": _("import previewed"),
     "views.create": _("SQL views made"),
     "rules.publish": _("endpoint rules published"),
     "sdv.drop": _("verification dropped by a change"),

@@ -208,12 +208,14 @@ def run(*, upload: Import, progress: jobs.Progress, by: User) -> Import:
     authorise(by, Permission.RECORD_IMPORT, study=upload.study)
     if upload.state != State.RUNNING:
         return upload
+    if upload.job and upload.job.state == Job.State.CANCELLED:  # stopped while it waited
+        return _ended(upload, State.STOPPED, _("The import was stopped."))
     progress.start(upload.counts["rows"])
     aside = _Aside(progress.job)
     try:
         plan = _run_all(upload, aside, by) if upload.mode == imports.ALL else _run_good(upload, aside, by)
     except _Stopped:
-        return _ended(upload, State.STOPPED, _("Stopped; what the mode promised is kept."))
+        return _ended(upload, State.STOPPED, _("The import was stopped."))
     except imports.PreviewOutdated:
         return _ended(upload, State.FAILED, _("The study changed since the preview; look at it again."))
     except imports.ImportRefused as refused:

@@ -66,7 +66,7 @@ STEPS = (
         P.RECORD_IMPORT,
         "table",
         _("Import records from a file"),
-        _("CSV, with a preview before anything is written."),
+        _("CSV, Excel, ODM or REDCap, with a preview before anything is written."),
     ),
     Step(
         "crf:upload-build",
