@@ -12,9 +12,8 @@ from xml.sax.saxutils import escape
 
 from crf.definitions.model import Text
 
-from .layout import Column, Question, TableLayout
+from .layout import Column, Question, TableLayout, code_numbers
 from .naming import adapted
-from .packages import code_numbers
 from .rules import WORDS, Rule
 from .writers import FORMULA, NUMBER
 

@@ -194,3 +194,13 @@ def _columns(question: Question, wanted: Wanted) -> list[Column]:
         if wanted.identified:
             found.append(companion("reason", "text", "缺失说明", "reason given for its being missing"))
     return found
+
+
+def code_numbers(column: Column, format: str) -> dict[str, int] | None:
+    """By code, its number: itself where all are whole numbers, in Stata else its place in the list; None is text."""
+    codes = [choice.code for choice in column.choices]
+    if not codes or format not in ("sav", "dta"):
+        return None
+    if all(re.fullmatch(r"0|-?[1-9]\d{0,8}", code) for code in codes):
+        return {code: int(code) for code in codes}
+    return {code: place for place, code in enumerate(codes, start=1)} if format == "dta" else None

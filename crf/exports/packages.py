@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyreadstat
 
 from .cells import schema
-from .layout import Column, TableLayout
+from .layout import Column, TableLayout, code_numbers
 from .naming import adapted
 
 # What a missing value is in a numeric column: letters in Stata and SAS (.a, .A), in SPSS numbers declared missing.
@@ -101,16 +101,6 @@ def value_labels(column: Column, format: str, language: str) -> dict[Any, str]:
             label = text if str(numbers[choice.code]) == choice.code else f"{choice.code}: {text}"
             found[float(numbers[choice.code])] = cut(label, 120)
     return found
-
-
-def code_numbers(column: Column, format: str) -> dict[str, int] | None:
-    """By code, its number: itself where all are whole numbers, in Stata else its place in the list; None is text."""
-    codes = [choice.code for choice in column.choices]
-    if not codes or format not in ("sav", "dta"):
-        return None
-    if all(re.fullmatch(r"0|-?[1-9]\d{0,8}", code) for code in codes):
-        return {code: int(code) for code in codes}
-    return {code: place for place, code in enumerate(codes, start=1)} if format == "dta" else None
 
 
 def _tells_missing(column: Column, layout: TableLayout, format: str) -> bool:

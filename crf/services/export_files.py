@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from crf.definitions.model import StudyDefinition
-from crf.exports import dictionary, manifest, packages, writers
+from crf.exports import dictionary, manifest, writers
 from crf.exports import mapping as mappings
 from crf.exports.layout import TableLayout
 from crf.exports.rules import Wanted
@@ -81,6 +81,8 @@ class Package:
             return writers.write_csv(self.folder / f"{layout.name}.csv", layout, batches)
         if self.format == "parquet":
             return writers.write_parquet(self.folder / f"{layout.name}.parquet", layout, batches, language)
+        from crf.exports import packages  # pandas: 40 MB that CSV and Parquet do without
+
         suffix = "xpt" if self.format == "xpt8" else self.format
         path = self.folder / f"{layout.name.lower() if suffix == 'xpt' else layout.name}.{suffix}"
         return packages.write_package(path, layout, batches, format=self.format, language=language)
