@@ -132,6 +132,10 @@ class _Step:
     columns: tuple[_Step, ...] = ()
     column_order: tuple[_Step, ...] = ()
 
+    @property
+    def is_checked(self) -> bool:
+        return self.rows is not None or self.is_limited or (self.required is not False and self.item.is_entered)
+
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
@@ -147,6 +151,7 @@ class _Plan:
 
     steps: tuple[_Step, ...]  # in the order of their dependencies
     items: tuple[_Step, ...]  # in the order of the page
+    checked: tuple[_Step, ...]  # those that something is asked of: required, a range, rows
     names: frozenset[str]
     asked: frozenset[str]
     derived: frozenset[str]
@@ -161,6 +166,7 @@ def _plan_of(form: Form) -> _Plan:
         plan = form.__dict__["_plan"] = _Plan(
             steps=tuple(steps[name] for name in form.order),
             items=tuple(steps.values()),
+            checked=tuple(step for step in steps.values() if step.is_checked),
             names=frozenset(steps),
             asked=frozenset((*steps, *form.questions)),
             derived=frozenset(name for name, item in form.items.items() if not item.is_entered),
@@ -228,7 +234,7 @@ class _Evaluation:
     def run(self) -> FormState:
         self.settle_all(self.plan.steps, self.form)
         # Required may read any item, so it waits until all are settled.
-        self.check_all(self.plan.items, self.form)
+        self.check_all(self.plan.checked, self.form)
         for rule in self.plan.rules:
             for scope in self.rows.get(rule.group, []) if rule.group else [self.form]:
                 self.check_rule(rule, scope)

@@ -99,20 +99,21 @@ class Expression:
     functions: tuple[str, ...]
     literals: tuple[Literal, ...]
     flags: tuple[tuple[str, Callable[[Any], bool], str], ...]
+    variables: tuple[tuple[str, str], ...]  # each name with what CEL calls it
     program: Any
 
     def evaluate(self, lookup: Callable[[str], Any]) -> Any:
         """The value, or None when it depends on something unknown. `lookup` gives the stored value of a name."""
         variables: dict[str, Any] = {name: FUNCTIONS[name] for name in self.functions}
-        values = {name: lookup(name) for name in self.names}
         complete = True
-        for name, value in values.items():
+        for name, variable in self.variables:
+            value = lookup(name)
             if is_known(value):
-                variables[_flat(name)] = _as_cel(value)
+                variables[variable] = value if isinstance(value, float | str) else _as_cel(value)
             else:
                 complete = False
         for variable, test, name in self.flags:
-            variables[variable] = test(values[name])
+            variables[variable] = test(lookup(name))
         return self._run(variables, complete)
 
     def _run(self, variables: dict[str, Any], complete: bool) -> Any:
@@ -173,7 +174,8 @@ def compile_expression(source: str) -> Expression:
     names, literals = tuple(dict.fromkeys(found.names)), tuple(dict.fromkeys(found.literals))
     flags = tuple((variable, test, name) for variable, (test, name) in found.flags.items())
     fields = tuple(dict.fromkeys(found.fields))
-    return Expression(source, names, fields, tuple(sorted(found.functions)), literals, flags, program)
+    variables = tuple((name, _flat(name)) for name in names)
+    return Expression(source, names, fields, tuple(sorted(found.functions)), literals, flags, variables, program)
 
 
 def evaluate_expression(source: str, values: Mapping[str, Any]) -> Any:

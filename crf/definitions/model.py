@@ -158,8 +158,13 @@ class Codelist(Part):
     def codes(self) -> list[str]:
         return [choice.code for choice in self.choices]
 
+    @functools.cached_property
+    def by_code(self) -> dict[str, Choice]:
+        """The choices by code; of a code that a faulty list has twice, the first."""
+        return {choice.code: choice for choice in reversed(self.choices)}
+
     def choice(self, code: str) -> Choice | None:
-        return next((choice for choice in self.choices if choice.code == code), None)
+        return self.by_code.get(code)
 
 
 Range = Annotated[tuple[float | None, float | None], Field(description="[lowest, highest]; null = open")]

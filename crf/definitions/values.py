@@ -204,6 +204,8 @@ def _not_a_number(raw: Any) -> BadValue:
 
 
 def _parse_integer(item: Item, raw: Any) -> int:
+    if isinstance(raw, str) and len(raw) < 15 and raw.isascii() and raw.isdigit():
+        return int(raw)
     number = _decimal(raw)
     if number != number.to_integral_value():
         raise BadValue(f"“{raw}”不是整数;请输入整数", f"{raw!r} is not a whole number; enter one without decimals")
@@ -250,6 +252,8 @@ def parse_date(raw: Any) -> str:
 def _parse_date(item: Item | None, raw: Any) -> str:
     if isinstance(raw, date):
         return raw.strftime("%Y-%m-%d")
+    if isinstance(raw, str) and _is_stored_date(raw):
+        return raw
     text = str(raw).replace(" ", "")
     match = COMPACT_DATE.match(text) or DATE.match(text)
     if match is None:
@@ -266,6 +270,16 @@ def _parse_date(item: Item | None, raw: Any) -> str:
             f"{text[:40]!r}: this item needs a whole date, without UK",
         )
     return found
+
+
+def _is_stored_date(text: str) -> bool:
+    """Whether a text is a whole date as it is stored, so that imports of thousands need not look further."""
+    if len(text) != 10 or text[4] != "-" or text[7] != "-" or not (text.isascii() and text.replace("-", "0").isdigit()):
+        return False
+    try:
+        return 1850 <= date.fromisoformat(text).year <= 2200
+    except ValueError:
+        return False
 
 
 def _bad_date(text: str) -> BadValue:
@@ -331,6 +345,8 @@ def _parse_coded(item: Item, codelist: Codelist | None, raw: Any) -> Any:
     if codelist is None:
         raise BadValue("本条目没有代码表", f"{item.name} has no code list")
     several = item.value_kind == "choices"
+    if not several and isinstance(raw, str) and raw in codelist.by_code:
+        return raw
     if isinstance(raw, str) and _find(codelist, raw) is None and (reason := MISSING_WORDS.get(raw.upper())):
         return missing(reason)
     if not several:
