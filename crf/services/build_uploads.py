@@ -6,6 +6,7 @@ import hashlib
 import json
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
 
 from crf.definitions.errors import DefinitionError, DefinitionErrors
 from crf.definitions.model import StudyDefinition, Version
@@ -122,17 +123,14 @@ def _with(definition: StudyDefinition, values: dict[str, object], file: str) -> 
     """The definition with other values, which must fit it."""
     if not values:
         return definition
-    made = StudyDefinition.from_json({**definition.model_dump(mode="json", exclude_defaults=True), **_plain(values)})
+    made = StudyDefinition.from_json(
+        {**definition.model_dump(mode="json", exclude_defaults=True), **to_jsonable_python(values)}
+    )
     if faults := verify(made):
         raise DefinitionErrors(
             [DefinitionError(file, 1, one.item, one.en, one.remedy_en, one.zh, one.remedy_zh) for one in faults]
         )
     return made
-
-
-def _plain(values: dict[str, object]) -> dict[str, object]:
-    holder = StudyDefinition.model_construct(**values)  # type: ignore[arg-type]
-    return holder.model_dump(mode="json", include=set(values))
 
 
 def _version(text: str) -> str:

@@ -6,12 +6,21 @@ from django.conf import settings
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 
-NAME = "NotoSansSC"
-FILE = settings.ROOT / "node_modules/@expo-google-fonts/noto-sans-sc/400Regular/NotoSansSC_400Regular.ttf"
+FOLDER = settings.ROOT / "node_modules/@expo-google-fonts/noto-sans-sc"
+FILES = {"NotoSansSC": "400Regular/NotoSansSC_400Regular.ttf", "NotoSansSC-Bold": "700Bold/NotoSansSC_700Bold.ttf"}
 
 
 def face() -> str:
-    """The name of the face, known to reportlab from now on."""
-    if NAME not in pdfmetrics.getRegisteredFontNames():
-        pdfmetrics.registerFont(TTFont(NAME, str(FILE)))
-    return NAME
+    """The name of the regular face, known to reportlab from now on."""
+    return _known("NotoSansSC")
+
+
+def faces() -> tuple[str, str]:
+    """The names of the regular and the bold face, known to reportlab from now on."""
+    return _known("NotoSansSC"), _known("NotoSansSC-Bold")
+
+
+def _known(name: str) -> str:
+    if name not in pdfmetrics.getRegisteredFontNames():
+        pdfmetrics.registerFont(TTFont(name, str(FOLDER / FILES[name])))
+    return name

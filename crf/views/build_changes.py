@@ -83,8 +83,8 @@ def _fault(fault: Any) -> dict[str, Any]:
         "file": fault.file,
         "line": fault.line,
         "item": fault.item,
-        "reason": fault.zh if zh else fault.en,
-        "remedy": fault.remedy_zh if zh else fault.remedy_en,
+        "reason": fault.message_zh if zh else fault.message,
+        "remedy": fault.remedy_zh if zh else fault.remedy,
     }
 
 

@@ -134,5 +134,5 @@ def _file(build: StudyBuild, kind: str, form: str) -> bytes:
         return yaml_zip.write_zip(definition)
     if kind == "xlsx":
         return crf_workbook.write_workbook(definition, created=build.published_at)
-    faces = pdf_fonts.registered()
+    faces = pdf_fonts.faces()
     return crf_pdf.write_pdf(definition, annotated=kind == "annotated", faces=faces, form=form)

@@ -1,0 +1,393 @@
+"""Builds: published unreleased, released site by site, browsed, compared, downloaded; records stay with theirs."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import io
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, transaction
+from django.test import Client
+from django.urls import reverse
+from hypothesis import given
+from hypothesis import strategies as st
+from python_calamine import CalamineWorkbook
+
+from crf.definitions.errors import DefinitionErrors
+from crf.definitions.load import load_study
+from crf.definitions.model import StudyDefinition
+from crf.definitions.yaml_lines import parse
+from crf.exchange import crf_pdf, crf_workbook, yaml_folder, yaml_zip
+from crf.models import BuildDraft, BuildRelease, StudyBuild
+from crf.selectors import NoBuild, current_build
+from crf.services import build_uploads, builds, calendar, pdf_fonts, release
+from registry.models import AuditEvent
+from registry.services.people import system_user
+from registry.services.subjects import EnrolmentRefused
+from tests.study import DEFINITION, both, enrol, enter, person
+
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
+
+
+def version(number: str, edit: Any = None) -> StudyDefinition:
+    raw = copy.deepcopy(DEFINITION) | {"version": number}
+    items = {item["name"]: item for form in raw["forms"] for part in form["sections"] for item in part["items"]}
+    if edit:
+        edit(raw, items)
+    return StudyDefinition.from_json(raw)
+
+
+def unreleased(number: str, edit: Any = None) -> StudyBuild:
+    return builds.publish(definition=version(number, edit), release=False, by=system_user())
+
+
+@pytest.fixture
+def manager(study):
+    return person("manager", study=study, role="data_manager")
+
+
+@pytest.fixture
+def client(manager) -> Client:
+    client = Client(headers={"accept-language": "en"})
+    client.force_login(manager)
+    return client
+
+
+# -- releases ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_published_build_is_used_nowhere_until_it_is_released(study, site, other_site, manager):
+    newer = unreleased("1.1")
+    assert current_build(study, site).version == "1.0"
+    release.release(build=newer, sites=[site], approved_on=dt.date(2026, 3, 1), document="EC 2026-17", by=manager)
+    assert current_build(study, site).version == "1.1"
+    assert current_build(study, other_site).version == "1.0", "the other site goes on with its build"
+
+
+def test_a_record_is_made_with_the_build_of_its_site_and_stays_with_it(study, site, other_site, manager):
+    newer = unreleased("1.1", lambda raw, items: items["age"].update(range=[0, 90]))
+    here, there = enrol(site, by=system_user()), enrol(other_site, by=system_user())
+    before = enter(here, "DM", {"age": "50"}, by=system_user())
+    release.release(build=newer, sites=[site], approved_on=dt.date(2026, 3, 1), by=manager)
+    assert enter(here, "DM", {"sex": "F"}, by=system_user()).build_id == before.build_id != newer.pk
+    assert enter(here, "LB", {"albumin": "40"}, by=system_user()).build_id == newer.pk
+    assert enter(there, "LB", {"albumin": "40"}, by=system_user()).build_id == before.build_id
+
+
+def test_a_release_is_audited_with_its_approval_and_the_same_again_writes_nothing(study, site, manager):
+    newer = unreleased("1.1")
+    approval = {"approved_on": dt.date(2026, 3, 1), "document": "EC 2026-17"}
+    release.release(build=newer, sites=[site], by=manager, **approval)
+    assert release.release(build=newer, sites=[site], by=manager, **approval) == []
+    told = AuditEvent.objects.filter(kind="build.release", by=manager).get()
+    assert told.site == site
+    assert told.details == {
+        "version": "1.1",
+        "sha256": newer.sha256,
+        "approved_on": "2026-03-01",
+        "document": "EC 2026-17",
+    }
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ({"approved_on": dt.date(2999, 1, 1)}, "future"),
+        ({"document": "x" * 301}, "300 characters"),
+        ({"document": "two\nlines"}, "one line"),
+        ({"sites": []}, "at least one site"),
+    ],
+)
+def test_a_release_that_makes_no_sense_is_refused(study, site, manager, what, words):
+    with pytest.raises(release.ReleaseRefused, match=words):
+        release.release(**{"build": unreleased("1.1"), "sites": [site], "by": manager} | what)
+
+
+def test_a_build_is_not_released_at_a_site_that_it_does_not_name(study, other_site, manager):
+    newer = unreleased("1.1", lambda raw, items: raw.update(sites=raw["sites"][:1]))
+    with pytest.raises(release.ReleaseRefused, match="no site 02"):
+        release.release(build=newer, sites=[other_site], by=manager)
+
+
+def test_a_release_stays_for_ever(study, site):
+    with pytest.raises(DatabaseError), transaction.atomic():
+        BuildRelease.objects.filter(site=site).update(document="another")
+    with pytest.raises(DatabaseError), transaction.atomic():
+        BuildRelease.objects.filter(site=site).delete()
+
+
+def test_only_who_may_release_does(study, site):
+    newer = unreleased("1.1")
+    with pytest.raises(PermissionDenied):
+        release.release(build=newer, sites=[site], by=person("pi", study=study, role="pi"))
+
+
+def test_a_new_site_enrols_only_after_a_release_there(study, manager):
+    more = [*DEFINITION["sites"], {"code": "03", "name": both("Third hospital")}]
+    newer = unreleased("1.1", lambda raw, items: raw.update(sites=more))
+    third = study.sites.get(code="03")
+    with pytest.raises(NoBuild):
+        current_build(study, third)
+    with pytest.raises(EnrolmentRefused, match="No build of this study is released at site 03"):
+        enrol(third, by=system_user())
+    release.release(build=newer, sites=[third], approved_on=dt.date(2026, 3, 1), by=manager)
+    assert enrol(third, by=system_user()).visits.count() == 3
+
+
+def test_planning_goes_on_where_a_later_build_dropped_a_visit_that_repeats(study, site, manager):
+    follow = {"oid": "FOLLOW", "name": both("Follow-up"), "kind": "repeating", "forms": ["LB"]}
+    first = unreleased("1.1", lambda raw, items: raw["events"].append(follow))
+    release.release(build=first, sites=[site], by=manager)
+    subject = enrol(site, by=system_user())
+    calendar.add_repeat(subject=subject, event="FOLLOW", by=system_user())
+    release.release(build=unreleased("1.2"), sites=[site], by=manager)
+    subject.refresh_from_db()
+    enter(subject, "LB", {"lb_date": "2026-03-04"}, by=system_user())
+    assert subject.visits.filter(event="FOLLOW").count() == 2
+    assert subject.visits.get(event="MONTH1").target_on == dt.date(2026, 4, 3)
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["chictr2600121791", "chictr2600121618"])
+def test_the_zip_of_a_build_reads_back_as_the_same_build(name):
+    study = load_study(FIXTURES / name)
+    content = yaml_zip.write_zip(study)
+    assert yaml_zip.read_zip(content, file="study.zip").sha256() == study.sha256()
+    assert yaml_zip.write_zip(study) == content
+
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
+    ["1.5e3", "NO", "~", "01", "-0"]
+)
+
+
+@given(st.recursive(words | st.integers() | st.booleans() | st.none(), lambda inner: st.lists(inner, max_size=3)))
+def test_what_is_written_as_yaml_is_read_as_it_was(value):
+    assert parse(yaml_folder._yaml({"value": value}))[0] == {"value": value}
+
+
+def zipped(**files: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "/"), content)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PK\x03\x04 broken", "cannot be read"),
+        (zipped(**{"readme.txt": b"hello"}), "should hold one study.yaml, not 0"),
+        (zipped(**{"a__study.yaml": b"", "b__study.yaml": b""}), "not 2"),
+        (zipped(**{"study.yaml": b"x" * 61_000_000}), "unpacks to more than 60 MB"),
+        (zipped(**{f"forms__{n}.yaml": b"" for n in range(2001)}), "2000 files"),
+        (zipped(**{"study.yaml": b"\xff\xfe\x00"}), "study.yaml"),
+    ],
+)
+def test_a_zip_that_is_broken_hostile_or_no_study_gets_one_clear_error(content, words):
+    with pytest.raises(DefinitionErrors) as refused:
+        yaml_zip.read_zip(content, file="upload.zip")
+    assert words in refused.value.of("en")
+
+
+def test_a_zip_whose_directory_lies_about_its_sizes_is_not_unpacked_without_end():
+    content = zipped(**{"study.yaml": b"x" * 70_000_000})
+    small = (1000).to_bytes(4, "little")
+    lying = content.replace((70_000_000).to_bytes(4, "little"), small)
+    with pytest.raises(DefinitionErrors):
+        yaml_zip.read_zip(lying, file="upload.zip")
+
+
+def test_a_zip_writes_nothing_outside_its_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    study = yaml_folder.write_yaml(version("1.0"))
+    files = {name.replace("/", "__"): content for name, content in study.items()}
+    evil = {"..__..__evil.yaml": b"x", "forms__..__..__evil.yaml": b"x", "__etc__evil.yaml": b"x"}
+    assert yaml_zip.read_zip(zipped(**files, **evil), file="x.zip").version == "1.0"
+    assert list(tmp_path.rglob("*")) == [] and not list(tmp_path.parent.glob("evil*"))
+
+
+def test_the_workbook_holds_every_item_and_no_formula():
+    study = version("1.0", lambda raw, items: items["age"].update(label={"zh": "=1+1", "en": '=HYPERLINK("x")'}))
+    content = crf_workbook.write_workbook(study, created=dt.datetime(2026, 1, 1))
+    book = CalamineWorkbook.from_filelike(io.BytesIO(content))
+    assert book.sheet_names == ["study", "events", "forms", "items", "codelists", "checks"]
+    rows = book.get_sheet_by_name("items").to_python()
+    assert [row[3] for row in rows[1:]] == [item.name for _form, item in study.items()]
+    assert rows[1][5] == "=1+1"
+    with zipfile.ZipFile(io.BytesIO(content)) as parts:
+        assert not any(b"<f>" in parts.read(name) for name in parts.namelist())
+    assert content == crf_workbook.write_workbook(study, created=dt.datetime(2026, 1, 1))
+
+
+@pytest.mark.parametrize("annotated", [False, True])
+def test_the_crf_on_paper_is_the_same_each_time_and_its_bookmarks_name_every_form(annotated):
+    study = load_study(FIXTURES / "chictr2600121791")
+    faces = pdf_fonts.faces()
+    content = crf_pdf.write_pdf(study, annotated=annotated, faces=faces)
+    assert content == crf_pdf.write_pdf(study, annotated=annotated, faces=faces)
+    assert content.startswith(b"%PDF") and b"NotoSansSC" in content, "the Chinese face is embedded"
+    assert len(re.findall(rb"/Title", content)) > len(study.forms)
+    one = crf_pdf.write_pdf(study, annotated=annotated, faces=faces, form=study.forms[0].oid)
+    assert len(one) < len(content)
+
+
+def test_annotations_say_names_limits_and_logic():
+    items = {item.name: item for _form, item in version("1.0").items()}
+    assert crf_pdf.notes_of(items["age"]) == ["age (integer)", "range: 0 to 120", "soft_range: 18 to 80"]
+    assert "show_if: sex == 'F'" in crf_pdf.notes_of(items["pregnant"])
+    assert "derive: albi(bilirubin, albumin)" in crf_pdf.notes_of(items["albi_score"])
+
+
+# -- uploads -----------------------------------------------------------------------------------------------------------
+
+
+def uploaded(study: Any, definition: StudyDefinition, by: Any, **more: Any) -> BuildDraft:
+    content = yaml_zip.write_zip(definition)
+    return build_uploads.upload(study=study, file_name="study.zip", content=content, by=by, **more)
+
+
+def test_an_upload_is_read_kept_for_review_and_published_without_a_release(study, site, manager):
+    draft = uploaded(study, version("1.1", lambda raw, items: items["age"].update(range=[0, 90])), manager)
+    assert StudyBuild.objects.count() == 1
+    build = build_uploads.publish(draft=draft, by=manager)
+    assert (build.version, build.sha256) == ("1.1", draft.sha256)
+    assert current_build(study, site).version == "1.0" and not BuildDraft.objects.exists()
+    assert list(AuditEvent.objects.filter(by=manager).values_list("kind", flat=True).order_by("pk")) == [
+        "build.upload",
+        "build.publish",
+    ]
+
+
+def test_an_upload_of_another_study_is_refused_and_nothing_is_kept(study, manager):
+    with pytest.raises(DefinitionErrors, match="definition of study OTHER"):
+        uploaded(study, version("1.1").model_copy(update={"code": "OTHER"}), manager)
+    assert not BuildDraft.objects.exists()
+
+
+def test_an_upload_of_a_version_that_holds_something_else_is_refused(study, manager):
+    with pytest.raises(builds.VersionTaken):
+        uploaded(study, version("1.0", lambda raw, items: items["age"].update(range=[0, 90])), manager)
+
+
+def test_faults_name_file_line_and_item(study, manager):
+    files = yaml_folder.write_yaml(version("1.1"))
+    name = next(name for name in files if name.endswith("DM.yaml"))
+    files[name] = files[name].replace(b"sex == 'F'", b"sexx == 'F'")
+    with pytest.raises(DefinitionErrors) as refused:
+        content = zipped(**{path.replace("/", "__"): text for path, text in files.items()})
+        build_uploads.upload(study=study, file_name="study.zip", content=content, by=manager)
+    fault = refused.value.errors[0]
+    assert fault.file == name and fault.item == "DM.pregnant" and fault.line > 20
+
+
+def test_a_dictionary_of_another_system_becomes_a_version_of_this_study_with_its_losses(study, manager):
+    content = (
+        b"Variable / Field Name,Form Name,Field Type,Field Label\nrecord_id,demo,text,ID\nweight,demo,text,Weight\n"
+    )
+    with pytest.raises(DefinitionErrors, match="needs a version"):
+        build_uploads.upload(study=study, file_name="dictionary.csv", content=content, by=manager)
+    draft = build_uploads.upload(study=study, file_name="dictionary.csv", content=content, version="2.0", by=manager)
+    definition = draft.study_definition
+    assert (definition.code, definition.version) == ("LIVER", "2.0")
+    assert [site.code for site in definition.sites] == ["01", "02"], "its sites stay"
+    assert draft.losses[0]["fate"] == "assumed"
+
+
+def test_only_who_may_publish_uploads(study):
+    with pytest.raises(PermissionDenied):
+        uploaded(study, version("1.1"), person("monitor", study=study, role="monitor"))
+
+
+# -- pages -------------------------------------------------------------------------------------------------------------
+
+
+def page(client: Client, name: str, *args: Any, **query: Any) -> str:
+    answer = client.get(reverse(f"crf:{name}", args=["LIVER", *args]), query)
+    assert answer.status_code == 200, answer.status_code
+    return answer.content.decode()
+
+
+def test_the_pages_show_which_build_is_in_force_where(client, study, site, manager):
+    newer = unreleased("1.1")
+    release.release(build=newer, sites=[site], approved_on=dt.date(2026, 3, 1), document="EC 2026-17", by=manager)
+    shown = page(client, "builds")
+    assert "2026-03-01" in shown and "EC 2026-17" in shown
+    assert "Baseline" in page(client, "build", newer.pk)
+
+
+def test_a_form_is_shown_as_it_will_be_entered_with_its_codes_and_logic(client, study):
+    shown = page(client, "build-form", study.builds.get().pk, "DM")
+    assert 'id="value-age"' in shown and "Female" in shown
+    assert "show_if: sex == &#x27;F&#x27;" in shown and "range: 0 to 120" in shown
+    assert "<fieldset" in shown and "disabled" in shown
+
+
+def test_a_form_of_thousands_of_items_is_shown_a_page_at_a_time(client, study, django_assert_max_num_queries):
+    many = [{"name": f"q{n}", "type": "text", "label": both(f"Question {n}")} for n in range(7000)]
+    big = {"oid": "BIG", "name": both("Big"), "sections": [{"name": both("All"), "items": many}]}
+
+    def add(raw, items):
+        raw["forms"].append(big)
+        raw["events"][2]["forms"] = ["AE", "BIG"]
+
+    build = unreleased("1.1", add)
+    with django_assert_max_num_queries(12):
+        shown = page(client, "build-form", build.pk, "BIG", page=3)
+    assert shown.count("data-item=") == 60 and len(shown) < 600_000
+    with django_assert_max_num_queries(12):
+        shown = page(client, "build-difference", build.pk, of="BIG")
+    assert len(shown) < 600_000 and "q198" in shown and "q6999" not in shown
+
+
+def test_the_difference_names_each_change_and_what_it_may_do(client, study):
+    build = unreleased("1.1", lambda raw, items: items["age"].update(range=[0, 90]))
+    shown = page(client, "build-difference", build.pk, of="DM")
+    assert "stored values may fail" in shown and "0, 120" in shown and "0, 90" in shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"), [("yaml", b"PK"), ("xlsx", b"PK"), ("pdf", b"%PDF"), ("annotated", b"%PDF")]
+)
+def test_a_build_is_downloaded_in_each_form(client, study, kind, start):
+    answer = client.get(reverse("crf:download-build", args=["LIVER", study.builds.get().pk, kind]))
+    assert answer.content.startswith(start)
+    assert answer["Content-Disposition"].startswith('attachment; filename="LIVER_1.0')
+
+
+def test_the_page_reads_an_upload_shows_the_difference_and_publishes(client, study):
+    file = io.BytesIO(yaml_zip.write_zip(version("1.1", lambda raw, items: items["age"].update(range=[0, 90]))))
+    file.name = "study.zip"
+    answer = client.post(reverse("crf:upload-build", args=["LIVER"]), {"file": file}, follow=True)
+    shown = answer.content.decode()
+    assert "Version 1.1, under review" in shown and "stored values may fail" in shown
+    address = answer.request["PATH_INFO"]
+    answer = client.post(address, {"act": "publish"}, follow=True)
+    assert "No site uses it yet" in answer.content.decode()
+    assert study.builds.filter(version="1.1").exists()
+
+
+def test_the_page_lists_what_is_wrong_with_an_upload(client, study):
+    file = io.BytesIO(zipped(**{"study.yaml": b"code: LIVER\n"}))
+    file.name = "study.zip"
+    answer = client.post(reverse("crf:upload-build", args=["LIVER"]), {"file": file})
+    assert answer.status_code == 422 and "study.yaml" in answer.content.decode()
+    assert not BuildDraft.objects.exists()
+
+
+def test_the_page_releases_at_the_chosen_sites_with_their_approval(client, study, site, other_site):
+    newer = unreleased("1.1")
+    address = reverse("crf:release-build", args=["LIVER", newer.pk])
+    assert client.post(address, {"sites": [site.pk]}).status_code == 422, "an approval date is needed"
+    answer = client.post(address, {"sites": [site.pk], "approved_on": "2026-03-01", "document": "EC 2026-17"})
+    assert answer.status_code == 302
+    assert current_build(study, site) == newer and current_build(study, other_site) != newer
