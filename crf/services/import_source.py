@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
 from crf.definitions import DefinitionErrors
@@ -13,6 +12,8 @@ from crf.definitions.mapping import Mapping, guessed
 from crf.definitions.model import StudyDefinition
 from crf.definitions.tables import BadTable, Table, read_table
 from crf.definitions.workbooks import is_workbook, read_sheet
+from crf.exchange.odm_data import read_odm_data
+from crf.exchange.redcap_data import read_redcap_data
 
 FORMATS = ("csv", "xlsx", "odm", "redcap")
 # Columns that REDCap gives its exports of records, and nobody else.
@@ -47,7 +48,7 @@ class Source:
             yield from read_batches(study, self.table, mapping)
         else:
             try:
-                reading = _reader(self.format)(self.content, study)
+                reading = _READERS[self.format](self.content, study)
             except DefinitionErrors as errors:
                 yield Reading(0, "", [], [_as_problem(errors.errors[0])])
                 return
@@ -58,8 +59,7 @@ class Source:
             yield from in_batches(reading)
 
 
-def _reader(format: str) -> Any:
-    return getattr(import_module(f"crf.exchange.{format}_data"), f"read_{format}_data")
+_READERS: dict[str, Any] = {"odm": read_odm_data, "redcap": read_redcap_data}
 
 
 def open_source(content: bytes, *, format: str = "", sheet: str = "") -> Source:
@@ -83,7 +83,8 @@ def format_of(content: bytes) -> str:
         return "xlsx"
     start = content[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith((b"<", b"\xff\xfe<\x00", b"\xfe\xff\x00<")):
-        return "odm"
+        # REDCap's project XML is ODM with names of its own.
+        return "redcap" if b"projectredcap.org" in content[:8192] else "odm"
     header = start.splitlines()[0] if start else b""
     names = {name.strip(b' "').decode("utf-8", "replace") for name in header.replace(b";", b",").split(b",")}
     return "redcap" if names & OF_REDCAP else "csv"

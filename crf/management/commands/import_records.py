@@ -13,20 +13,24 @@ from crf.definitions import DefinitionErrors
 from crf.definitions.mapping import Mapping, read_mapping
 from crf.services import imports
 from crf.services.import_plan import Plan
+from crf.services.import_source import FORMATS
 from registry.models import Study, User
 from registry.services import people
 
 
 class Command(BaseCommand):
     help = (
-        "Import the records in FILE (CSV): all of it or nothing, through the checks and audit of typing it. "
+        "Import the records in FILE (CSV, XLSX, ODM, REDCap) through the checks and audit of typing them: all rows or "
+        "nothing, or with --mode good those that are in order. "
         "Without --mapping, columns are named subject, site, event, repeat, form, number and as the items."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("study", help="study code")
         parser.add_argument("file", type=Path)
-        parser.add_argument("--format", choices=["csv"], default="csv")
+        parser.add_argument("--format", choices=FORMATS, default="", help="default: as its content says")
+        parser.add_argument("--sheet", default="", help="of a workbook (default: the first that holds anything)")
+        parser.add_argument("--mode", choices=[imports.ALL, imports.GOOD], default=imports.ALL)
         parser.add_argument("--mapping", type=Path, help="YAML file: which column is which item")
         parser.add_argument("--dry-run", action="store_true", help="show what would change and write nothing")
         parser.add_argument("--reason", default="", help="why stored values change; needed if any does")
@@ -41,20 +45,15 @@ class Command(BaseCommand):
             mapping = mapping_of(options["mapping"])
         except (Study.DoesNotExist, User.DoesNotExist, OSError) as missing:
             raise CommandError(_("%(problem)s Check study, file and user.") % {"problem": missing}) from missing
+        asked = {"study": study, "content": content, "mapping": mapping, "by": by}
+        asked |= {"format": options["format"], "sheet": options["sheet"]}
+        how = {"mode": options["mode"], "reason": options["reason"], "file_name": options["file"].name}
         if options["dry_run"]:
-            plan = self.asked(lambda: imports.preview(study=study, content=content, mapping=mapping, by=by))
+            plan = self.asked(lambda: imports.preview(**asked))
         else:
-            plan = self.asked(
-                lambda: imports.commit(
-                    study=study,
-                    content=content,
-                    mapping=mapping,
-                    reason=options["reason"],
-                    file_name=options["file"].name,
-                    by=by,
-                )
-            )
-        self.report(plan, options, written=not options["dry_run"] and not plan.problems)
+            plan = self.asked(lambda: imports.commit(**asked, **how))
+        in_order = not plan.problems or (options["mode"] == imports.GOOD and plan.writes)
+        self.report(plan, options, written=in_order and not options["dry_run"])
 
     def asked(self, act: Any) -> Plan:
         try:
@@ -70,8 +69,11 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(as_dict(plan, language, written), ensure_ascii=False, indent=2))
         else:
             self.stdout.write("\n".join(as_lines(plan, language, written)))
+        count = {"count": plan.counts["refused"]}
+        if plan.problems and not written:
+            raise CommandError(_("Nothing was imported: %(count)s problems.") % count)
         if plan.problems:
-            raise CommandError(_("Nothing was imported: %(count)s problems.") % {"count": len(plan.problems)})
+            raise CommandError(_("The good rows were imported; %(count)s problems are left.") % count)
 
 
 def mapping_of(path: Path | None) -> Mapping | None:
@@ -88,7 +90,13 @@ def as_dict(plan: Plan, language: str, written: bool) -> dict[str, Any]:
         "imported": written,
         **plan.counts,
         "changes": [
-            {**vars(planned.incoming.key), "item": change.item, "old": change.old, "new": change.new, "row": change.row}
+            {
+                **planned.incoming.key._asdict(),
+                "item": change.item,
+                "old": change.old,
+                "new": change.new,
+                "row": change.row,
+            }
             for planned in plan.records
             for change in planned.overwrites
         ],
