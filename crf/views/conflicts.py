@@ -57,11 +57,11 @@ class Conflict:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        return [self._shown(one) for one in self.comparison.asked]
+        return self._in_order(self.comparison.asked)
 
     @property
     def taken(self) -> list[dict[str, Any]]:
-        return [self._shown(one) for one in self.comparison.taken]
+        return self._in_order(self.comparison.taken)
 
     def answers(self) -> dict[str, Any]:
         """What the page shows: as typed, with what only the other person changed and what was chosen of theirs."""
@@ -87,16 +87,22 @@ class Conflict:
         chosen = [one for one in self.comparison.asked if self.choices.get(one.address) == "theirs"]
         return [*self.comparison.taken, *chosen]
 
+    def _in_order(self, differences: Iterable[Difference]) -> list[dict[str, Any]]:
+        """As on the page, each answer before its comment."""
+        return sorted(
+            (self._shown(one) for one in differences),
+            key=lambda row: (forms.position_of(self.place.form, row["item"]), row["address"] != row["item"]),
+        )
+
     def _shown(self, one: Difference) -> dict[str, Any]:
         item = one.address.removeprefix(COMMENT)
         place = address(item)
-        label = self.place.form.item(item).label.of(language())
-        if place and place.row:
-            label = _("%(label)s (row %(row)s)") % {"label": label, "row": place.row}
+        label = forms.label_of(self.place.form, item, language())
         if item != one.address:
             label = _("Comment: %(label)s") % {"label": label}
         return {
             "address": one.address,
+            "item": item,
             "anchor": place.name if place else item,
             "label": label,
             "base": self._text(one.address, one.base),

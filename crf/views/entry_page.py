@@ -143,7 +143,7 @@ def _around(request: HttpRequest, place: Place) -> dict[str, Any]:
         "evaluate_url": place.url_of("crf:evaluate-record") + second,
         "draft_url": place.url_of("crf:draft") + second,
         "discard_url": place.url_of("crf:discard-draft") + second,
-        "presence_url": place.url_of("crf:presence"),
+        "presence_url": place.url_of("crf:presence") + second,
         "add_file_url": place.url_of("crf:add-file", "ITEM"),
         "mirror_key": drafts.mirror_key(request.user) if place.may_enter else "",
         "has_files": any(item.type == "file" for item in place.form.questions.values()),

@@ -12,7 +12,6 @@ from django.views.decorators.http import require_http_methods
 
 from crf import forms
 from crf.definitions.merge import Difference
-from crf.definitions.rows import address as row_address
 from crf.definitions.values import display_value
 from crf.models import SecondEntry
 from crf.services import drafts, records, second_entry
@@ -55,7 +54,7 @@ def compare_entries(request: HttpRequest, **address: Any) -> HttpResponse:
         "place": place,
         "form_name": place.form.name.of(entry_page.language()),
         "second": second,
-        "rows": [_shown(place, one, choices) for one in second_entry.differences(place.record, second)],
+        "rows": _rows(place, second_entry.differences(place.record, second), choices),
         "may_decide": request.user.pk not in second_entry.first_people(place.record),
         "reason": request.POST.get("reason", ""),
     }
@@ -99,13 +98,18 @@ def _compared(request: HttpRequest, first: Place, place: Place) -> HttpResponse:
     return redirect(first.url_of("crf:compare-entries"))
 
 
+def _rows(place: Place, differences: list[Difference], choices: dict[str, str]) -> list[dict[str, Any]]:
+    """In the order of the form."""
+    in_order = sorted(differences, key=lambda one: forms.position_of(place.form, one.address))
+    return [_shown(place, one, choices) for one in in_order]
+
+
 def _shown(place: Place, one: Difference, choices: dict[str, str]) -> dict[str, Any]:
-    item, at = place.form.item(one.address), row_address(one.address)
-    label = item.label.of(entry_page.language())
+    item = place.form.item(one.address)
     codelist = place.study.codelist(item)
     return {
         "address": one.address,
-        "label": _("%(label)s (row %(row)s)") % {"label": label, "row": at.row} if at and at.row else label,
+        "label": forms.label_of(place.form, one.address, entry_page.language()),
         "first": display_value(item, codelist, one.theirs, entry_page.language(), unit=True),
         "second": display_value(item, codelist, one.mine, entry_page.language(), unit=True),
         "choice": choices.get(one.address, ""),

@@ -173,7 +173,7 @@
 
   async function present() {
     if (document.hidden) return;
-    const body = new URLSearchParams({ typing: dirty || "unsaved" in form.dataset ? "yes" : "no", revision: form.elements.revision.value });
+    const body = new URLSearchParams({ typing: dirty || "unsaved" in form.dataset ? "yes" : "no", revision: form.elements.compared?.value ?? form.elements.revision.value });
     const { outcome, answer } = await send(form.dataset.presenceUrl, body);
     if (outcome === "kept" && answer.status === 200) {
       const place = document.getElementById("presence"), html = await answer.text();
