@@ -147,7 +147,7 @@ def _as_cel(value: Any) -> Any:
         return float(value)
     if isinstance(value, dict):  # a file by its name, an image series by its id
         return str(value.get("series") or value.get("name") or "")
-    if isinstance(value, list) and value and isinstance(value[0], dict):
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
         return [_row_as_cel(row) for row in value]
     return value
 

@@ -39,7 +39,9 @@ def address(text: str) -> Address | None:
 
 def is_rows(value: Any) -> TypeGuard[list[dict[str, Any]]]:
     """Whether a stored value holds the rows of a group."""
-    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(row, dict) and type(row.get(ROW)) is int for row in value)
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
