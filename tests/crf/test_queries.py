@@ -410,3 +410,25 @@ def test_the_list_is_found_by_place_state_origin_and_words(query, subject, visit
     for name, (value, found) in chosen.items():
         assert list(listed(study, cast["monitor"], Filters(**{name: value}))) == found, name
     assert list(listed(study, cast["monitor"], Filters(text=query.public_id.lower()))) == [query]
+
+
+def test_ten_thousand_queries_are_listed_a_page_at_a_time(
+    subject, visit, cast, study, client, django_assert_max_num_queries
+):
+    rows = [
+        {
+            "subject_id": subject.pk, "visit_id": visit.pk, "form": "DM", "repeat": 1, "item": "age", "value": 50,
+            "revision": 1, "text": f"Question {number}", "text_en": "", "cause": "", "priority": 2,
+            "assignee": "coordinator",
+        }
+        for number in range(10_000)
+    ]  # fmt: skip
+    with audit.change(by=cast["monitor"]):
+        opened = Query.objects.open_new(rows, study_id=study.pk, origin="manual")
+    assert len(opened) == len(set(opened)) == Query.history.count() == 10_000
+    client.force_login(cast["monitor"])
+    address = f"/studies/{study.code}/queries/?page=150"
+    client.get(address)
+    with django_assert_max_num_queries(16):
+        page = client.get(address).content.decode()
+    assert page.count('name="query"') == 50 and "150 / 200" in page
