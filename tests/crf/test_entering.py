@@ -8,7 +8,8 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import ProgrammingError, transaction
+from django.db import ProgrammingError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from icalendar import Calendar
@@ -407,3 +408,58 @@ def test_json_that_nests_without_end_is_a_bad_request(signed_in, subject):
     for depth in (30, 900, 100_000):
         body = '{"data": {"age": ' + "[" * depth + "]" * depth + "}}"
         assert client.put(url, body, content_type="application/json").status_code == 400, depth
+
+
+class TestCost:
+    """Pages and saves ask the database a small, constant number of questions, however much there is."""
+
+    def queries(self, act):
+        with CaptureQueriesContext(connection) as asked:
+            assert act().status_code in (200, 302)
+        return len([one for one in asked.captured_queries if "SAVEPOINT" not in one["sql"]])
+
+    @pytest.fixture
+    def fuller(self, subject, coordinator):
+        """What makes the subject's casebook longer, and the study larger."""
+
+        def fill():
+            for number in range(2, 7):
+                enter(subject, "AE", {"ae_term": f"Event {number}"}, by=coordinator, event="LOG", repeat=number)
+            for _subject in range(4):
+                enter(enrol(subject.site, by=coordinator), "DM", {"age": "40"}, by=coordinator)
+
+        return fill
+
+    @pytest.mark.parametrize(
+        ("path", "most"),
+        [
+            ("subjects/01-0001/", 16),
+            ("subjects/01-0001/visits/BASELINE/1/DM/1/", 16),
+            ("casebooks/", 16),
+            ("calendar/?month=2026-03", 16),
+            ("today/", 34),
+        ],
+    )
+    def test_a_page_asks_as_much_of_a_full_study_as_of_an_empty_one(
+        self, signed_in, subject, coordinator, fuller, path, most
+    ):
+        enter(subject, "DM", {"age": "52", "sex": "M"}, by=coordinator)
+        enter(subject, "AE", {"ae_term": "Event"}, by=coordinator, event="LOG", repeat=1)
+        client, url = signed_in("coordinator"), f"/studies/{subject.study.code}/{path}"
+        client.get(url)
+        before = self.queries(lambda: client.get(url))
+        fuller()
+        after = self.queries(lambda: client.get(url))
+        assert after <= before + 2 and after <= most, "kinds of work that begin to exist list their rows"
+
+    def test_a_save_asks_as_much_with_many_records_as_with_one(self, signed_in, subject, coordinator, fuller):
+        client = signed_in("coordinator")
+
+        def save(revision, age):
+            fields = {"revision": str(revision), "act": "save", "value-age": age, "value-sex": "M"}
+            return client.post(address(subject), fields | {"reason-code": "source"})
+
+        save(0, "50")
+        before = self.queries(lambda: save(1, "51"))
+        fuller()
+        assert self.queries(lambda: save(2, "52")) <= before <= 24
