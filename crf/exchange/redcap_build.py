@@ -23,7 +23,7 @@ from .redcap_fields import (
     titled,
     validated_type,
 )
-from .redcap_parts import Project
+from .redcap_parts import MOST_SITE_CODE, Project, unique_group
 from .redcap_reach import FormReach, Reach, ReachEvent, Variable, smart_variables
 from .settle import settle
 
@@ -87,6 +87,7 @@ class _Builder:
         self.oids = self.named_forms()
         self.plan = self.planned()
         self.events = self.planned_events()
+        self.sites = self.planned_sites()
         self.reached = self.reach()
 
     def lose(self, fate: Fate, element: str, row: DictionaryRow, what: str, zh: str, en: str) -> None:
@@ -98,7 +99,7 @@ class _Builder:
     def build(self) -> Imported:
         self.calculate()
         forms = [self.form(form) for form in self.oids]
-        title = readable(self.project.title) or self.code
+        title = readable(self.project.title)[:300] or self.code
         alias = {"redcap": self.project.title, "redcap:record_id": self.project.rows[0].variable}
         if self.project.missing:
             alias["redcap:missing"] = " | ".join(f"{one.code}, {one.label}" for one in self.project.missing)
@@ -106,7 +107,7 @@ class _Builder:
             "code": self.code,
             "version": self.version,
             "title": both(title),
-            "sites": self.sites(),
+            "sites": self.sites,
             "groups": self.groups(),
             "events": self.events,
             "forms": forms,
@@ -268,9 +269,10 @@ class _Builder:
             {"code": f"ARM_{arm.number}", "name": both(arm.name or f"Arm {arm.number}")} for arm in self.project.arms
         ]
 
-    def sites(self) -> list[Raw]:
+    def planned_sites(self) -> list[Raw]:
         if self.project.sites:
-            return [{"code": unique, "name": both(name)} for unique, name in self.project.sites]
+            codes = Names(first="s", most=MOST_SITE_CODE)
+            return [{"code": codes.take(unique_group(name)), "name": both(name)} for name in self.project.sites]
         zh, en = "文件没有中心(数据访问组):假定一个中心", "the file has no data access groups: one site is assumed"
         self.losses.append(Loss("assumed", "site", "01", "", zh, en))
         return [{"code": "01", "name": {"zh": "中心 1", "en": "Site 1"}}]
@@ -285,7 +287,11 @@ class _Builder:
                        one["kind"] == "repeating") for one in self.events
         ]  # fmt: skip
         arms = [arm.number for arm in self.project.arms] if len(self.project.arms) > 1 else []
-        facts = smart_variables(events, arms, [unique for unique, _name in self.project.sites])
+        facts = smart_variables(
+            events,
+            arms,
+            {unique_group(one["name"]["en"]): one["code"] for one in self.sites} if self.project.sites else {},
+        )
         repeating = frozenset(self.oids[form] for form in self.project.repeating if form in self.oids)
         return Reach(variables, events, repeating, facts)
 

@@ -19,6 +19,7 @@ from crf.definitions.values import BadValue, missing, parse_value
 
 from .loss import refused
 from .redcap_fields import choices
+from .redcap_parts import unique_group
 from .redcap_project import REDCAP, project_root
 from .redcap_write import instruments
 from .xml_tree import Node
@@ -174,7 +175,7 @@ class _Records:
         if not name:
             return self.study.sites[0].code if len(self.study.sites) == 1 else ""
         for site in self.study.sites:
-            if name in (site.code, site.name.en, site.name.zh):
+            if name in (site.code, site.name.en, site.name.zh, unique_group(site.name.en)):
                 return site.code
         return name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from .loss import Loss
@@ -33,6 +34,14 @@ class MissingCode:
     label: str
 
 
+MOST_SITE_CODE = 10
+
+
+def unique_group(name: str) -> str:
+    """The unique name that REDCap gives a data access group, which is what its records say."""
+    return re.sub(r"[^a-z0-9_]", "", name.lower().replace(" ", "_"))[:18]
+
+
 @dataclass
 class Project:
     """Fields, and what a dictionary leaves unsaid: without events the project is a classic one."""
@@ -42,7 +51,7 @@ class Project:
     form_titles: dict[str, str] = field(default_factory=dict)
     arms: tuple[Arm, ...] = ()
     events: tuple[ProjectEvent, ...] = ()
-    sites: tuple[tuple[str, str], ...] = ()
+    sites: tuple[str, ...] = ()
     repeating: dict[str, tuple[str, ...]] = field(default_factory=dict)
     repeating_events: frozenset[str] = frozenset()
     missing: tuple[MissingCode, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from .loss import Imported, Loss, refused
@@ -89,15 +88,12 @@ class _ProjectReader:
     def lose(self, fate: str, element: str, what: str, line: int, zh: str, en: str) -> None:
         self.losses.append(Loss(fate, element, "", what, zh, en, line))  # type: ignore[arg-type]
 
-    def sites(self) -> tuple[tuple[str, str], ...]:
-        """Data access groups: their unique name, which records use, and the name that people read."""
-        found: list[tuple[str, str]] = []
-        for group in _all(self.settings, "DataAccessGroups"):
-            name = group.get("group_name") or group.get(f"{REDCAP}group_name")
-            unique = group.get("unique_group_name") or re.sub(r"[^a-z0-9_]", "", name.lower().replace(" ", "_"))
-            if name:
-                found.append((unique[:18] if not group.get("unique_group_name") else unique, name))
-        return tuple(found)
+    def sites(self) -> tuple[str, ...]:
+        """The names of the data access groups."""
+        named = (
+            one.get("group_name") or one.get(f"{REDCAP}group_name") for one in _all(self.settings, "DataAccessGroups")
+        )
+        return tuple(dict.fromkeys(name for name in named if name))
 
     def repeating(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, list[str]] = {}

@@ -89,11 +89,12 @@ class FormReach(Mapping[str, Field]):
         return Field(f"forms.{variable.form}.{variable.name}", variable.kind, variable.codes)
 
 
-def smart_variables(events: list[ReachEvent], arms: list[str], sites: list[str]) -> dict[str, Field]:
-    """[event-name], [arm-number] and [record-dag-name]; `arms` are the numbers of arms, when there are several."""
+def smart_variables(events: list[ReachEvent], arms: list[str], sites: Mapping[str, str]) -> dict[str, Field]:
+    """[event-name], [arm-number] and [record-dag-name]; `arms` are the numbers of arms, when there are several;
+    `sites` their codes by the unique names of data access groups."""
     found = {"event-name": Field("visit.event", "choice", {one.unique: one.oid for one in events if one.unique})}
     if arms:
         found["arm-number"] = Field("subject.group", "choice", {number: f"ARM_{number}" for number in arms})
     if sites:
-        found["record-dag-name"] = Field("subject.site", "choice", {unique: unique for unique in sites})
+        found["record-dag-name"] = Field("subject.site", "choice", dict(sites))
     return found

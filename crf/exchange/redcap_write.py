@@ -15,6 +15,7 @@ from .naming import Names
 from .redcap_build import DEFAULT_TYPES, default_validation
 from .redcap_fields import COLUMNS, TWO_CHOICES, TYPES, DictionaryRow, choices, readable, tags, validated_type
 from .redcap_logic import Written, to_redcap
+from .redcap_parts import unique_group
 from .redcap_reach import Reach, ReachEvent, Variable, smart_variables
 
 RECORD_ID = "record_id"
@@ -301,7 +302,7 @@ class _DictionaryWriter:
             for event in self.study.events
         ]
         arms = [group.code.removeprefix("ARM_") for group in self.study.groups]
-        facts = smart_variables(events, arms, [site.code for site in self.study.sites])
+        facts = smart_variables(events, arms, {unique_group(site.name.en): site.code for site in self.study.sites})
         return Reach(variables, events, frozenset(form.oid for form in self.study.forms if form.repeating), facts)
 
     def branching(self, place: Place) -> str:

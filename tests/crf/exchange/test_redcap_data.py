@@ -33,14 +33,14 @@ def values(reading: RedcapReading) -> dict[tuple[object, ...], dict[str, object]
 
 
 EXPECTED = {
-    ("north_hospital", "N-1", "BASELINE_ARM_1", 1, "START", 1): {
+    ("north_hosp", "N-1", "BASELINE_ARM_1", 1, "START", 1): {
         "id": "N-1", "weight": 61.5, "stage": {"missing": "not_done", "reason": "Not done"}, "sign": ["1", "-2"],
     },
-    ("north_hospital", "N-1", "BASELINE_ARM_1", 1, "MED", 1): {"drug": "A", "dose": 2.5},
-    ("north_hospital", "N-1", "BASELINE_ARM_1", 1, "MED", 3): {
+    ("north_hosp", "N-1", "BASELINE_ARM_1", 1, "MED", 1): {"drug": "A", "dose": 2.5},
+    ("north_hosp", "N-1", "BASELINE_ARM_1", 1, "MED", 3): {
         "drug": "B", "dose": {"missing": "unknown", "reason": "Refused"},
     },
-    ("north_hospital", "N-1", "EXTRA_ARM_1", 2, "VISIT", 1): {"seen": "2026-04-03"},
+    ("north_hosp", "N-1", "EXTRA_ARM_1", 2, "VISIT", 1): {"seen": "2026-04-03"},
     ("south", "S-1", "BASELINE_ARM_2", 1, "START", 1): {"id": "S-1"},
 }  # fmt: skip
 CSV = """id,redcap_event_name,redcap_repeat_instrument,redcap_repeat_instance,redcap_data_access_group,\

@@ -43,7 +43,7 @@ def test_events_keep_their_day_window_arm_and_kind(small: Imported) -> None:
 def test_arms_are_groups_and_data_access_groups_are_sites(small: Imported) -> None:
     assert [(group.code, group.name.en) for group in small.definition.groups] == [("ARM_1", "Drug"), ("ARM_2", "None")]
     assert [(site.code, site.name.en) for site in small.definition.sites] == [
-        ("north_hospital", "North Hospital"), ("south", "South"),
+        ("north_hosp", "North Hospital"), ("south", "South"),
     ]  # fmt: skip
 
 
