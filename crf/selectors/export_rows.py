@@ -191,7 +191,7 @@ def _parsed(content: bytes, names: list[str]) -> list[pa.Array]:
     """Every column as text; an unquoted empty cell is null, a quoted one is an empty text."""
     table = pa_csv.read_csv(
         pa.BufferReader(content),
-        read_options=pa_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(content) + 1),
+        read_options=pa_csv.ReadOptions(column_names=names, block_size=len(content) + 1),
         parse_options=pa_csv.ParseOptions(newlines_in_values=True),
         convert_options=pa_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
