@@ -226,7 +226,7 @@ XXE = b'<?xml version="1.0"?><!DOCTYPE w [<!ENTITY e SYSTEM "file:///etc/passwd"
         (with_part("xl/workbook.xml", XXE), "DTD"),
         (with_part("xl/workbook.xml", b"<workbook"), "cannot be read"),
         (workbook(formula="=1+1"), "f.xlsx:3: C3: the cell C3 is a formula"),
-        (with_part("xl/sharedStrings.xml", huge_cell()), "f.xlsx:2: survey.label::English (en): a cell of more than 32767"),
+        (with_part("xl/sharedStrings.xml", huge_cell()), "f.xlsx:2: survey.label::English (en): a cell of"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 500, "cannot be read"),
         (workbook("type | name | label\nselect_one nolist | a | A"), "f.xlsx:2"),
         (workbook("type | name | label\ntext | a | A\ntext | a | B"), "f.xlsx:3"),
