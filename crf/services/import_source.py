@@ -18,7 +18,6 @@ from crf.exchange.redcap_data import read_redcap_data
 FORMATS = ("csv", "xlsx", "odm", "redcap")
 # Columns that REDCap gives its exports of records, and nobody else.
 OF_REDCAP = frozenset({"redcap_event_name", "redcap_repeat_instrument", "redcap_data_access_group"})
-REDCAP_XML = b"projectredcap.org"  # the namespace that a project's XML declares at its beginning
 
 
 @dataclass
