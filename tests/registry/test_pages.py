@@ -78,7 +78,8 @@ def test_the_overview_offers_what_the_role_does_next(signed_in, study):
         page = signed_in(role).get(reverse("registry:study", args=[study.code]))
         return [str(step["label"]) for step in page.context["steps"]]
 
-    assert steps("coordinator")[:2] == ["What is to be done today", "Enrol a subject"]
+    assert steps("coordinator")[0] == "What is to be done today"
+    assert "Enrol a subject" in steps("coordinator")
     assert "Export the audit trail" in steps("monitor")
     assert "Enrol a subject" not in steps("monitor")
 
