@@ -26,12 +26,13 @@ def planned_visits(
 ) -> list[PlannedVisit]:
     """The scheduled visits and the first of each repeating event or log, in the study's order.
 
+    Unscheduled visits are not planned: they are there once a person adds them.
     `dates` gives the anchors: `enrolment` and `FORM.item`, as dates or stored values; partial ones count as unknown.
     """
     return [
         planned(event, dates, repeat=1)
         for event in study.events
-        if not event.groups or group is None or group in event.groups
+        if event.kind != "unscheduled" and (not event.groups or group is None or group in event.groups)
     ]
 
 

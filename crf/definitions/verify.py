@@ -104,6 +104,7 @@ def _events(study: StudyDefinition) -> Iterator[Fault]:
             if code not in groups:
                 yield _unknown(("events", index, "groups", at), event.oid, "分组", "group", code, groups)
         yield from _anchor(study, event, ("events", index, "anchor"))
+        yield from _unplanned(event, ("events", index))
     known = [event.oid for event in study.events]
     if study.imaging and study.imaging.event and study.imaging.event not in known:
         yield _unknown(("imaging", "event"), study.code, "访视", "event", study.imaging.event, known)
@@ -128,6 +129,16 @@ def _anchor(study: StudyDefinition, event: Event, place: Place) -> Iterator[Faul
             "写 enrolment 或 表单.日期条目,如 OPER.transplant_date",
             "write enrolment or FORM.date_item, such as OPER.transplant_date",
         )  # fmt: skip
+
+
+def _unplanned(event: Event, place: Place) -> Iterator[Fault]:
+    """An unscheduled visit has no plan: a person adds it, with its date."""
+    for key in ("anchor", "day", "window", "every") if event.kind == "unscheduled" else ():
+        if getattr(event, key) is not None:
+            yield Fault(
+                (*place, key), event.oid, f"计划外访视没有 {key}", f"an unscheduled visit has no `{key}`",
+                "删除,或改 kind", "remove it, or change `kind`",
+            )  # fmt: skip
 
 
 def _unknown(place: Place, item: str, zh: str, en: str, name: str, known: Iterable[str]) -> Fault:

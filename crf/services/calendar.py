@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
 from crf.definitions import schedule
 from crf.definitions.model import StudyDefinition
 from crf.models import Record
@@ -40,15 +43,25 @@ def planned_visits(
     return [_as_visit(one) for one in [*wanted, *repeats]]
 
 
-def add_repeat(*, subject: Subject, event: str, by: User) -> Visit:
-    """One more visit of a repeating event, planned after the one before it."""
+class VisitRefused(ValueError):
+    """The visit can't be added as asked."""
+
+
+def add_repeat(*, subject: Subject, event: str, on: dt.date | None = None, by: User) -> Visit:
+    """One more visit: of a repeating event, planned after the one before it; an unscheduled one, on its day.
+
+    Raises VisitRefused where an unscheduled visit has no day, or one that is still to come.
+    """
     authorise(by, Permission.RECORD_ENTER, subject=subject)
     definition = definition_of(subject.study, subject.site)
+    if definition.event(event).kind == "unscheduled" and (on is None or on > timezone.localdate()):
+        raise VisitRefused(_("Say on which day the visit was; it can't be in the future."))
     with audit.change(by=by):
         Subject.objects.select_for_update().only("pk").get(pk=subject.pk)
         last = subject.visits.filter(event=event).order_by("-repeat").first()
         planned = next_repeat(subject, definition, subject_records(subject), event, last.repeat if last else 0)
-        return visits.plan(subject=subject, planned=[planned], by=by)[0]
+        visit = visits.plan(subject=subject, planned=[planned], by=by)[0]
+        return visits.occurred(visit=visit, on=on, by=by) if on else visit
 
 
 def next_repeat(

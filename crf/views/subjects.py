@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django.contrib import messages
@@ -12,6 +13,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from crf.definitions.model import StudyDefinition
+from crf.definitions.schedule import as_date
+from crf.definitions.values import BadValue, parse_date
 from crf.models import Record
 from crf.selectors import CasebookRow, casebook, definition_of, visit_timing
 from crf.selectors.queries import open_query_counts
@@ -39,6 +42,11 @@ def subject(request: HttpRequest, code: str, number: str) -> HttpResponse:
         "rows": [row for row in _all_shown(rows, subject) if not state or _keep(row, state)],
         "may_enter": Permission.RECORD_ENTER in held,
         "may_verify": Permission.RECORD_VERIFY in held,
+        "unscheduled": [
+            {"oid": event.oid, "name": event.name.of(language())}
+            for event in definition_of(subject.study, subject.site).events
+            if event.kind == "unscheduled"
+        ],
         "may_identify": Permission.IDENTITY_VIEW in held,
         "series_url": url_or_none("imaging:subject-series", code, number) if Permission.IMAGE_VIEW in held else None,
     }
@@ -59,11 +67,20 @@ def enrol_subject(request: HttpRequest, code: str) -> HttpResponse:
 def add_visit(request: HttpRequest, code: str, number: str, event: str) -> HttpResponse:
     subject = subject_or_404(request, code, number, needs=Permission.RECORD_ENTER)
     definition = definition_of(subject.study, subject.site)
-    if event not in {one.oid for one in definition.events if one.kind == "repeating"}:
-        raise Http404(f"{event} is not a repeating visit")
-    visit = calendar.add_repeat(subject=subject, event=event, by=request.user)
+    if event not in {one.oid for one in definition.events if one.kind in ("repeating", "unscheduled")}:
+        raise Http404(f"{event} is not a visit that may be added")
+    try:
+        visit = calendar.add_repeat(subject=subject, event=event, on=_day(request.POST.get("on", "")), by=request.user)
+    except (calendar.VisitRefused, BadValue) as refusal:
+        messages.error(request, refusal.of(language()) if isinstance(refusal, BadValue) else str(refusal))
+        return redirect("crf:subject", code, number)
     messages.success(request, _("%(visit)s is added.") % {"visit": visit_name(definition, visit)})
     return redirect("crf:subject", code, number)
+
+
+def _day(text: str) -> dt.date | None:
+    """A day as people type it; None where nothing was typed. Raises BadValue."""
+    return as_date(parse_date(text)) if text.strip() else None
 
 
 def _enrolled(form: EnrolSubject, user: User) -> Subject | None:
