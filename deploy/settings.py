@@ -242,6 +242,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE = {
     "exports": {"task": "crf.tasks.discard_exports", "schedule": crontab(hour=NIGHTLY_HOUR, minute=30)},
+    "imports": {"task": "crf.tasks.discard_imports", "schedule": crontab(hour=NIGHTLY_HOUR, minute=40)},
     "nightly": {"task": "analytics.tasks.nightly", "schedule": crontab(hour=NIGHTLY_HOUR, minute=0)},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "celerybeat-schedule")

@@ -185,7 +185,9 @@ def mapping_of(page: Page) -> Mapping:
         except ValueError as wrong:
             problems.append((column.name, str(wrong)))
             continue
-        if column.target in FACTS:
+        if column.target in FACTS and "column" in wanted.get(column.target, {}):
+            problems.append((column.name, _("another column is already the %(fact)s") % {"fact": FACTS[column.target]}))
+        elif column.target in FACTS:
             wanted[column.target] = {"column": column.name, "values": values}
         elif column.target:
             columns[column.name] = _target(column, values)
