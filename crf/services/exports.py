@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.core.files.storage import default_storage
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -145,16 +146,23 @@ def run(*, made: RecordExport, progress: Progress, by: User) -> RecordExport:
 
 def may_fetch(*, made: RecordExport, by: User) -> bool:
     """Whether `by` may export all that the file holds, at each of its sites."""
-    asked = needed(_wanted(made.wanted))
-    sites = [site for site in made.study.sites.all() if site.code in made.sites]
-    return asked in rights(by, study=made.study) and all(asked in rights(by, site=site) for site in sites)
+    try:
+        authorise(by, needed(_wanted(made.wanted)), study=made.study)
+        _authorise_sites(made, by)
+    except PermissionDenied:
+        return False
+    return True
+
+
+def _authorise_sites(made: RecordExport, by: User) -> None:
+    for site in made.study.sites.filter(code__in=made.sites):
+        authorise(by, needed(_wanted(made.wanted)), site=site)
 
 
 def fetch(*, made: RecordExport, by: User) -> Path:
     """The file of an export, for whoever may export what it holds; that it was taken is an event."""
     authorise(by, needed(_wanted(made.wanted)), study=made.study)
-    for site in made.study.sites.filter(code__in=made.sites):
-        authorise(by, needed(_wanted(made.wanted)), site=site)
+    _authorise_sites(made, by)
     if not made.is_ready:
         raise ExportRefused(_("The file is no longer kept; make the export again."))
     with audit.change(by=by):
