@@ -50,9 +50,10 @@ def event_of(definition: StudyDefinition, oid: str) -> Event | None:
 
 
 def orphans(record: Record) -> dict[str, Any]:
-    """What the record holds that its form does not ask (any more), by name, as an earlier build stored it."""
-    asked = record.study_definition.form(record.form).items
-    return {name: value for name, value in record.data.items() if name not in asked}
+    """What the record holds that its form does not ask (any more), by address, as an earlier build stored it."""
+    form = record.study_definition.form(record.form)
+    answers = flat({name: value for name, value in record.data.items() if name != TYPED})
+    return {place: value for place, value in answers.items() if not form.has(place)}
 
 
 def context_for(subject: Subject, records: Iterable[Record], *, visit: Visit | None = None) -> dict[str, Any]:

@@ -154,11 +154,11 @@ class Weight:
         return {"records": moved, "left": counted["left"], "signatures_ended": counted["signatures"]}
 
     def as_dict(self) -> dict[str, Any]:
-        """As a job keeps it: {forms: {F: {…}}, items: [[form, item, kind, records]], left: [[zh, en, records]]}."""
+        """As a job keeps it: counts by form; [form, item, kind, records]; and of what is left [zh, en, records]."""
         return {
             "forms": {form: dict(counts) for form, counts in sorted(self.forms.items())},
             "items": [[*key, count] for key, count in sorted(self.items.items())],
-            "left": [[*key, count] for key, count in sorted(self.left.items())],
+            "left_because": [[*key, count] for key, count in sorted(self.left.items())],
         }
 
 

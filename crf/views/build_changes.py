@@ -30,6 +30,7 @@ from registry.web import render_page, study_or_404
 MAX_UPLOAD = 40_000_000
 SHOWN = 200
 SUBJECTS_PER_PAGE = 10
+BOX = {"class": "form-check-input"}
 
 
 class UploadBuild(forms.Form):
@@ -165,7 +166,7 @@ def draft_losses(request: HttpRequest, code: str, draft_id: int) -> HttpResponse
 
 class ReleaseBuild(forms.Form):
     sites = forms.ModelMultipleChoiceField(
-        queryset=None, widget=forms.CheckboxSelectMultiple, label=gettext_lazy("Sites")
+        queryset=None, widget=forms.CheckboxSelectMultiple(attrs=BOX), label=gettext_lazy("Sites")
     )
     approved_on = forms.DateField(
         label=gettext_lazy("Approved on"),
@@ -209,7 +210,7 @@ def release_build(request: HttpRequest, code: str, build_id: int) -> HttpRespons
 
 class MigrateRecords(forms.Form):
     sites = forms.ModelMultipleChoiceField(
-        queryset=None, widget=forms.CheckboxSelectMultiple, label=gettext_lazy("Sites")
+        queryset=None, widget=forms.CheckboxSelectMultiple(attrs=BOX), label=gettext_lazy("Sites")
     )
     reason = forms.CharField(
         label=gettext_lazy("Reason"),

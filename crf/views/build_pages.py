@@ -185,7 +185,7 @@ def weight_page(study: StudyDefinition, result: dict[str, Any]) -> dict[str, Any
             for form, item, kind, count in result.get("items", [])[:CHANGES_PER_PAGE]
         ],
         "weight_left": [
-            {"why": one if zh else other, "records": count} for one, other, count in result.get("left", [])
+            {"why": one if zh else other, "records": count} for one, other, count in result.get("left_because", [])
         ],
         "has_weight": "forms" in result,
     }

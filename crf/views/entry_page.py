@@ -11,7 +11,7 @@ from django.utils.translation import get_language
 from crf import forms
 from crf.definitions.rows import ROW
 from crf.models import Record
-from crf.selectors import CasebookRow, last_row_of, read_entry, visit_row
+from crf.selectors import CasebookRow, last_row_of, orphans, read_entry, visit_row
 from crf.services import drafts
 from crf.views.marks import Marks
 from crf.views.places import Place, links
@@ -150,6 +150,7 @@ def _around(request: HttpRequest, place: Place) -> dict[str, Any]:
         "is_double": place.form.double_entry,
         "history_url": place.url_of("crf:record-history"),
         "marks": Marks(place),
+        "orphans": orphans(place.record) if place.record and not place.is_second else {},
         "next_repeat_url": place.next_repeat_url,
     }
 
