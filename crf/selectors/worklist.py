@@ -8,8 +8,8 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from crf.models import Draft, Query, Record, SecondEntry
-from crf.selectors import queries
+from crf.models import Draft, Import, Query, Record, SecondEntry
+from crf.selectors import queries, sdv
 from crf.selectors.board import waiting_visits
 from registry.models import Study, User, Visit
 from registry.permissions import Permission, rights
@@ -61,11 +61,21 @@ def _records(*statuses: str) -> Callable[[Study, User, Permission], QuerySet]:
     return rows
 
 
+def _to_verify(study: Study, user: User, needs: Permission) -> QuerySet:
+    waiting = sdv.records_to_verify(study, user, sdv.plan_of(study))
+    return waiting.select_related("visit", "subject").defer("data", "comments").order_by("subject__number", "pk")
+
+
 def _changed_after_verification(study: Study, user: User, needs: Permission) -> QuerySet:
-    """Records that were verified once and are not now: somebody changed them since."""
-    was = Record.history.model.objects.filter(id=OuterRef("pk"), status=Record.Status.VERIFIED)
-    open_again = _records(Record.Status.COMPLETE, Record.Status.IN_PROGRESS)(study, user, needs)
-    return open_again.filter(Exists(was))
+    """What was verified and then changed, so that it is to be looked at again."""
+    changed = sdv.changed_after_sdv(study, user)
+    return changed.select_related("record__visit", "record__subject").order_by("record__subject__number", "pk")
+
+
+def _imports(study: Study, user: User, needs: Permission) -> QuerySet:
+    """The person's own files that are not records yet: read and not started, stopped or failed."""
+    over = (Import.State.RUNNING, Import.State.DONE)
+    return Import.objects.visible_to(user).filter(study=study, by=user).exclude(state__in=over).order_by("-pk")
 
 
 def _visits(state: str) -> Callable[[Study, User, Permission], QuerySet]:
@@ -99,5 +109,6 @@ TASKS: tuple[tuple[str, Permission, Callable[[Study, User, Permission], QuerySet
     ("due", P.RECORD_ENTER, _visits("due")),
     ("in_progress", P.RECORD_ENTER, _records(Record.Status.IN_PROGRESS)),
     ("to_sign", P.RECORD_SIGN, _records(Record.Status.COMPLETE, Record.Status.VERIFIED)),
-    ("to_verify", P.RECORD_VERIFY, _records(Record.Status.COMPLETE)),
+    ("to_verify", P.RECORD_VERIFY, _to_verify),
+    ("imports", P.RECORD_IMPORT, _imports),
 )

@@ -32,6 +32,7 @@ KINDS = {
     "in_progress": (gettext_lazy("Forms in progress"), "circle-dot"),
     "to_sign": (gettext_lazy("Records to sign"), "signature"),
     "to_verify": (gettext_lazy("Records to verify against the source"), "shield-check"),
+    "imports": (gettext_lazy("Files that wait to be imported"), "upload"),
 }
 
 
@@ -86,6 +87,15 @@ def _of_record(study: Study, definition: StudyDefinition, record: Record) -> dic
     return _line(definition, record.subject, record.visit, record.form, record.repeat, study)
 
 
+def _of_verification(study: Study, definition: StudyDefinition, verification: Any) -> dict[str, Any]:
+    return _of_record(study, definition, verification.record)
+
+
+def _of_import(study: Study, definition: StudyDefinition, one: Any) -> dict[str, Any]:
+    url = url_or_none("crf:import", study.code, one.pk)
+    return {"subject": one.file_name, "visit": one.get_state_display(), "note": one.created_at, "url": url}
+
+
 def _of_second_entry(study: Study, definition: StudyDefinition, second: Any) -> dict[str, Any]:
     record = second.record
     line = _of_record(study, definition, record)
@@ -115,12 +125,13 @@ ROWS: dict[str, Callable[[Study, StudyDefinition, Any], dict[str, Any]]] = {
     "to_close": _of_query,
     "entries_differ": _of_second_entry,
     "second_entries": _of_second_entry,
-    "changed_after_verification": _of_record,
+    "changed_after_verification": _of_verification,
     "overdue": _of_visit,
     "due": _of_visit,
     "in_progress": _of_record,
     "to_sign": _of_record,
     "to_verify": _of_record,
+    "imports": _of_import,
 }
 
 

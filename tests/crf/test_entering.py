@@ -16,7 +16,7 @@ from icalendar import Calendar
 
 from crf.definitions.model import Item, Text
 from crf.definitions.values import BadValue
-from crf.models import Attachment, CalendarFeed, Draft, Presence, Record, SecondEntry
+from crf.models import Attachment, CalendarFeed, Draft, Import, Presence, Record, SecondEntry
 from crf.selectors.worklist import worklist
 from crf.services import attachments, drafts, feeds, presence, records, second_entry
 from registry.models import AuditEvent
@@ -336,6 +336,10 @@ class TestWorkAndCalendar:
         assert {"in_progress", "overdue"} <= kinds("coordinator") and "to_sign" not in kinds("coordinator")
         assert kinds("pi") == {"to_sign"} and kinds("monitor") == {"to_verify"}
         assert kinds("stranger") == set(), "another site's work is not shown"
+        file = {"file_name": "labs.csv", "key": "x", "size": 1, "sha256": "x", "format": "csv"}
+        Import.objects.create(study=subject.study, by=cast["data_manager"], **file)
+        Import.objects.create(study=subject.study, by=cast["coordinator"], state="done", **file)
+        assert "imports" in kinds("data_manager") and "imports" not in kinds("coordinator")
 
     def test_a_changed_record_waits_for_verification_again(self, subject, cast):
         record = enter(subject, "DM", {"age": "52", "sex": "M"}, by=cast["coordinator"], complete=True)
