@@ -128,7 +128,13 @@ def fill_form(page, form: str, values: dict[str, str], *, act: str, event: str =
             page.check(f"[name=value-sex][value={value}]")
         else:
             page.fill(f"#value-{item}", value)
-    page.click(f"button[name=act][value={act}]")
+    save(page, act)
+
+
+def save(page, act: str) -> None:
+    """The page sends its draft before the form, so that the click itself does not navigate yet."""
+    with page.expect_navigation():
+        page.click(f"button[name=act][value={act}]")
     page.wait_for_load_state("networkidle")
 
 
@@ -147,8 +153,7 @@ def coordinator_enters(page, tmp_path: Path) -> None:
     page.select_option("#reason-code", index=1)
     page.fill("#reason-text", "source says 40")
     shot(page, "1-coordinator-record")
-    page.click("button[name=act][value=complete]")
-    page.wait_for_load_state("networkidle")
+    save(page, "complete")
     coordinator_uploads(page, tmp_path)
     page.goto(f"{STUDY}subjects/01-0008/")
     page.locator("img.thumbnail, .thumbnail img").first.wait_for()
