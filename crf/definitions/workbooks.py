@@ -20,6 +20,8 @@ MOST_ENTRIES = 2_000
 MOST_INFLATED = 600_000_000  # a sheet of 1,048,576 rows of 10 numbers
 MOST_RATIO = 250  # real sheets shrink by 5 to 60; deflate ends at 1,032
 MOST_ROWS = 1_048_576
+MOST_CELLS = 12_000_000  # from A1 to the last cell used: the reader keeps a place for each, filled or not
+PLACE = re.compile(rb"""\br=["']([A-Z]{0,3})(\d{1,7})["']""")
 CHUNK = 1 << 20
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -84,8 +86,14 @@ def refuse_unsafe(content: bytes) -> None:
 
 def _inflated(content: bytes, entry: zipfile.ZipInfo, limit: int) -> int:
     """How large an entry really is, whatever it says; the bytes are looked at and dropped."""
-    size = 0
+    size, rows, columns, rest = 0, 0, 0, b""
     for chunk in _chunks(content, entry):
+        for letters, digits in PLACE.findall(rest + chunk):
+            rows = max(rows, int(digits))
+            columns = max(columns, _column_number(letters.decode()) + 1)
+        rest = chunk[-20:]
+        if rows * columns > MOST_CELLS:
+            raise _bomb()
         if size == 0 and (b"<!DOCTYPE" in chunk[:4096] or b"<!ENTITY" in chunk[:4096]):
             raise BadTable(
                 "工作簿中有 XML 实体声明", "its XML declares entities", "请重新另存为 XLSX", "save it again as XLSX"

@@ -164,7 +164,9 @@ class _Commit:
     def write(self, number: int, batch: Batch) -> None:
         with audit.change(by=self.by, reason=self.reason):
             bulk.write(batch.steps)
-            queries.after_saves(saved=batch.saved, by=self.by)
+            # A record that was saved twice, since another one is derived from it, is judged as it is in the end.
+            last = {record.pk: (record, state) for record, state in batch.saved}
+            queries.after_saves(saved=list(last.values()), by=self.by)
             sdv.after_saves(records=[record for record, _ in batch.changed], by=self.by)
             if self.each:
                 self.each(number, batch)

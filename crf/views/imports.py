@@ -31,6 +31,7 @@ from registry.permissions import Permission
 from registry.web import render_page, study_or_404
 
 PER_PAGE = 50
+MOST_DETAILED = 600  # columns whose words and units the page asks for; a browser sends seven fields for each
 MOST_VALUES = 60  # of one record on a page of the preview
 CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -153,6 +154,7 @@ def import_columns(request: HttpRequest, code: str, import_id: int) -> HttpRespo
         "targets": import_mapping.targets(definition, language()),
         "fixed": [(name, import_mapping.FACTS[name], page.fixed.get(name, "")) for name in import_mapping.FIXED],
         "dates": import_mapping.DATES,
+        "is_detailed": len(upload.columns) <= MOST_DETAILED,
         "remembered": import_jobs.remembered(upload),
         "name": request.POST.get("name", ""),
     }

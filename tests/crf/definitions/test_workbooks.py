@@ -147,6 +147,12 @@ def test_a_hostile_or_broken_workbook_gets_one_error(content, said):
     assert refusal.value.remedy_zh
 
 
+def test_two_cells_far_apart_are_refused_before_a_place_is_kept_for_all_between():
+    with pytest.raises(BadTable, match="zip bomb"):
+        read_sheet(workbook(["a", "b"], prepare=lambda book, sheet: sheet.write(1_048_575, 16_383, 1)))
+    assert len(read_sheet(workbook(["a", "b"], prepare=lambda book, sheet: sheet.write(100_000, 1, 1))).rows) == 1
+
+
 def test_a_zip_that_is_no_workbook_is_refused():
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
