@@ -13,6 +13,7 @@ from analytics.models import StudyRules
 from analytics.selectors.rules import endpoints
 from analytics.snapshots.tables import Column, Table, table
 from crf.definitions.model import Form, Item, StudyDefinition
+from crf.definitions.rows import ROW, is_rows
 from crf.models import Record, StudyBuild, definition_of_build
 from imaging.models import Segmentation, Series
 from registry.models import Study, Subject, Visit
@@ -126,8 +127,10 @@ def _united(newer: StudyDefinition, older: StudyDefinition) -> StudyDefinition:
             continue
         gone = [item for item in form.items.values() if item.name not in known[form.oid].items]
         if gone:
-            section = form.sections[0].model_copy(update={"items": tuple(gone)})
-            sections = (*known[form.oid].sections, section)
+            alone = tuple(item for item in gone if item.type != "group")
+            more = [form.sections[0].model_copy(update={"items": alone, "rows": None})] if alone else []
+            more += [form.groups[item.name] for item in gone if item.type == "group"]
+            sections = (*known[form.oid].sections, *more)
             known[form.oid] = Form.model_validate(known[form.oid].model_dump() | {"sections": sections})
     return newer.model_copy(update={"forms": (*known.values(), *forms), "codelists": older.codelists | newer.codelists})
 
@@ -170,8 +173,17 @@ def _link(record: Record) -> dict[str, Any]:
 
 
 def exported(form: Form) -> list[Item]:
-    """The items of a form that leave with a dataset: all but labels and identifiers."""
-    return [item for item in form.items.values() if item.type != "label" and item.role != "identifier"]
+    """The items of a form that leave with a dataset: all but labels and identifiers; groups have their own tables."""
+    return [item for item in form.items.values() if item.type != "group" and _leaves(item)]
+
+
+def exported_columns(form: Form, group: str) -> list[Item]:
+    """The items of a group's rows that leave with a dataset."""
+    return [item for item in form.groups[group].items if _leaves(item)]
+
+
+def _leaves(item: Item) -> bool:
+    return item.type != "label" and item.role != "identifier"
 
 
 def _forms(definition: StudyDefinition, records: list[Record]) -> Iterator[Table]:
@@ -184,10 +196,28 @@ def _forms(definition: StudyDefinition, records: list[Record]) -> Iterator[Table
         head = [column for column in FORM_HEAD if column.name not in form.items]
         rows = (_form_row(record, items) for record in by_form.get(form.oid, []))
         yield table(f"forms/{form.oid}", [*head, *columns, Column("missing_codes")], rows, key=4)
+        for group in form.groups:
+            yield _group_table(form, group, by_form.get(form.oid, []))
 
 
-def _form_row(record: Record, items: list[Item]) -> dict[str, Any]:
-    answers = {item.name: record.data.get(item.name) for item in items}
+def _group_table(form: Form, group: str, records: list[Record]) -> Table:
+    """One line for each row of a repeating group, with its number."""
+    items = exported_columns(form, group)
+    columns = [Column(item.name, COLUMN_TYPES.get(item.value_kind, "text")) for item in items]
+    names = {item.name for item in items}
+    head = [*FORM_HEAD[: len(ROW_KEY)], Column(ROW, "integer")]
+    head += [column for column in FORM_HEAD[len(ROW_KEY) :] if column.name not in names]
+    rows = (
+        {**_form_row(record, items, row), ROW: row[ROW]}
+        for record in records
+        for row in (record.data[group] if is_rows(record.data.get(group)) else [])
+    )
+    return table(f"forms/{form.oid}.{group}", [*head, *columns, Column("missing_codes")], rows, key=len(ROW_KEY) + 1)
+
+
+def _form_row(record: Record, items: list[Item], row: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    held = record.data if row is None else row
+    answers = {item.name: _plain(held.get(item.name)) for item in items}
     missing = {name: value["missing"] for name, value in answers.items() if _is_missing(value)}
     return {
         **_key(record),
@@ -197,6 +227,13 @@ def _form_row(record: Record, items: list[Item]) -> dict[str, Any]:
         **{name: None if name in missing else value for name, value in answers.items()},
         "missing_codes": json.dumps(missing, sort_keys=True) if missing else None,
     }
+
+
+def _plain(value: Any) -> Any:
+    """A file by its name, an image series by its id."""
+    if isinstance(value, Mapping) and not _is_missing(value):
+        return value.get("series") or value.get("name")
+    return value
 
 
 def _is_missing(value: Any) -> bool:
@@ -302,13 +339,18 @@ DICTIONARY = (
 
 def dictionary(definition: StudyDefinition) -> Table:
     """One row per exported item, and what it means."""
-    rows = (_dictionary_row(form, item) for form in definition.forms for item in exported(form))
-    return table("dictionary", DICTIONARY, rows, key=2)
+    tables = [(form.oid, exported(form)) for form in definition.forms]
+    tables += [
+        (f"{form.oid}.{group}", exported_columns(form, group)) for form in definition.forms for group in form.groups
+    ]
+    return table(
+        "dictionary", DICTIONARY, (_dictionary_row(name, item) for name, items in tables for item in items), key=2
+    )
 
 
-def _dictionary_row(form: Form, item: Item) -> dict[str, Any]:
+def _dictionary_row(form: str, item: Item) -> dict[str, Any]:
     return {
-        "form": form.oid,
+        "form": form,
         "item": item.name,
         "type": item.value_kind,
         "label_zh": item.label.zh,

@@ -269,3 +269,16 @@ def test_an_import_by_service_takes_rows_without_numbers(subject, coordinator):
         {"row": 1, "drug": "x"},
         {"row": 2, "drug": "y", "dose": 1000},
     ]
+
+
+def test_rows_leave_with_a_dataset_in_a_table_of_their_own(signed_in, subject, rich):
+    from analytics.selectors.content import _forms, dictionary
+
+    send(signed_in, subject, {"value-alt": "20"} | row(1, drug="x", dose="5") | row(2, drug="y"), rows=[1, 2])
+    tables = {one.name: one for one in _forms(rich.study_definition, list(Record.objects.all()))}
+    found = tables["forms/CM.meds"]
+    names = [column.name for column in found.columns]
+    assert [dict(zip(names, line, strict=True))["drug"] for line in found.rows] == ["x", "y"]
+    assert [dict(zip(names, line, strict=True))["row"] for line in found.rows] == [1, 2]
+    assert "meds" not in [column.name for column in tables["forms/CM"].columns]
+    assert ("CM.meds", "dose") in {line[:2] for line in dictionary(rich.study_definition).rows}
