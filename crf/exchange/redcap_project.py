@@ -58,6 +58,11 @@ class _ProjectReader:
             for one in self.metadata.all("FormDef")
         }
         rows = self.rows(forms)
+        if not rows:
+            zh, en = "项目中没有字段", "the project has no fields"
+            raise refused(
+                self.file, self.metadata.line, "", zh, en, "重新导出完整的项目 XML", "export the whole project again"
+            )
         return Project(
             title=self.settings.content("StudyName") or self.metadata.get("Name") or "REDCap",
             rows=rows,

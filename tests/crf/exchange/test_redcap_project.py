@@ -103,13 +103,14 @@ LAUGHS = b"".join(b'<!ENTITY l%d "%s">' % (at, b"&l%d;" % (at - 1) * 10 if at el
         b'<ODM xmlns="http://www.cdisc.org/ns/odm/v1.3"/>',
         b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><ODM>&e;</ODM>',
         ENTITIES % (LAUGHS, b"l9"),
+        SOURCE.replace(b"FormDef", b"FormDeaf"),
         SOURCE.replace(b'ItemOID="weight" Mandatory', b'ItemOID="nothing" Mandatory'),
         SOURCE.replace(b'FieldType="textarea"', b'FieldType="hologram"'),
         SOURCE.replace(b"<TranslatedText>Weight", b"<TranslatedText>\xff\xfe"),
         SOURCE.replace(b"<CodeListItem CodedValue=\"B\">", b"<CodeListItem CodedValue=\"A\">"),
         b"<a>" * 100_000,
     ],
-    ids=["empty", "text", "truncated", "unclosed", "other namespace", "plain ODM", "XXE", "billion laughs",
+    ids=["empty", "text", "truncated", "unclosed", "other namespace", "plain ODM", "XXE", "billion laughs", "no forms",
          "dangling item", "unknown type", "bad bytes", "code twice", "depth"],
 )  # fmt: skip
 def test_a_bad_file_gets_one_clear_error_and_gives_nothing(content: bytes) -> None:
