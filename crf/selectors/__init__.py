@@ -183,12 +183,13 @@ def casebook(
     """
     study = definition_of(subject.study, subject.site)
     order = {event.oid: position for position, event in enumerate(study.events)}
-    visits = sorted(
-        (visit for visit in subject.visits.all() if visit.event in order), key=lambda v: (order[v.event], v.repeat)
-    )
     by_place: dict[tuple[int, str], list[Record]] = defaultdict(list)
     for record in Record.objects.filter(subject=subject).defer("data", "comments").order_by("visit_id", "repeat"):
         by_place[record.visit_id, record.form].append(record)
+    entered = {visit_id for visit_id, _form in by_place}
+    # What was entered at a visit that a later build dropped is still there, after the others.
+    shown = [visit for visit in subject.visits.all() if visit.event in order or visit.pk in entered]
+    visits = sorted(shown, key=lambda v: (order.get(v.event, len(order)), v.event, v.repeat))
     return [_casebook_row(study, visit, by_place, language, queries or {}) for visit in visits]
 
 
@@ -209,14 +210,18 @@ def _casebook_row(
     language: str,
     queries: Mapping[tuple[int, str, int], int],
 ) -> CasebookRow:
-    event = study.event(visit.event)
+    builds = [one.study_definition for (at, _form), held in by_place.items() if at == visit.pk for one in held]
+    found = (event_of(build, visit.event) for build in (study, *builds))
+    event = next(event for event in found if event)
     timing = visit_timing(visit, timezone.localdate())
+    forms = {form: held[0].study_definition for (at, form), held in by_place.items() if at == visit.pk}
+    planned = event.forms if event_of(study, visit.event) else ()
     cells = []
-    for oid in event.forms:
+    for oid in dict.fromkeys((*planned, *forms)):
         records = by_place.get((visit.pk, oid), [])
         state = _weakest(records) if records else _EMPTY.get(timing, "not_started")
         asked = {number: n for (visit_id, form, number), n in queries.items() if (visit_id, form) == (visit.pk, oid)}
-        cells.append(Cell(visit, study.form(oid), records, state, asked))
+        cells.append(Cell(visit, (study if oid in planned else forms[oid]).form(oid), records, state, asked))
     return CasebookRow(visit, event.name.of(language), _row_state(event.kind, cells, timing), cells)
 
 

@@ -13,7 +13,15 @@ from crf.definitions.model import Form, StudyDefinition
 from crf.definitions.rows import flat
 from crf.definitions.values import MAX_TEXT, BadValue, refuse_unprintable
 from crf.models import Record, SecondEntry, definition_of_build
-from crf.selectors import Entry, context_for, current_build, in_calendar_order, read_entry, subject_records
+from crf.selectors import (
+    Entry,
+    context_for,
+    current_build,
+    event_of,
+    in_calendar_order,
+    read_entry,
+    subject_records,
+)
 from crf.services import attachments, calendar, queries, record_rules, sdv
 from registry import audit
 from registry.models import Study, Subject, User, Visit
@@ -223,7 +231,8 @@ def _refuse_stale(record: Record | None, expected_revision: int | None) -> None:
 
 
 def _refuse_place(definition: StudyDefinition, visit: Visit, form: str, repeat: int) -> None:
-    if form not in definition.event(visit.event).forms:
+    event = event_of(definition, visit.event)
+    if event is None or form not in event.forms:
         raise RecordRefused([("", _("The form %(form)s is not part of this visit.") % {"form": form})])
     if not definition.form(form).may_be_number(repeat):
         raise RecordRefused([("", _("The form %(form)s has no number %(number)s.") % {"form": form, "number": repeat})])
@@ -261,7 +270,7 @@ def _refuse_incomplete(entry: Entry, complete: bool, language: str) -> None:
 
 def _refuse_unexplained(entry: Entry, comments: Mapping[str, str], due: bool, language: str) -> None:
     """A soft finding stands when somebody says why."""
-    unexplained = record_rules.unexplained(entry.state, comments) if due else []
+    unexplained = record_rules.unexplained(entry.form, entry.state, comments) if due else []
     if unexplained:
         asked = _("If the value is right, say why in the comment; else correct it.")
         problems = [(one.item, f"{one.message.of(language)} {asked}") for one in unexplained]

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from crf.definitions.model import Form, NotInDefinition, StudyDefinition
 from crf.models import Record, StudyBuild
-from crf.selectors import CasebookRow, Cell, current_build, subject_records
+from crf.selectors import CasebookRow, Cell, current_build, event_of, subject_records
 from crf.services import second_entry
 from registry.models import Subject, Visit
 from registry.permissions import Permission, rights
@@ -134,9 +134,10 @@ def record_url(name: str, visit: Visit, form: str, repeat: int, subject: Subject
 
 
 def visit_name(study: StudyDefinition, visit: Visit) -> str:
-    event = study.event(visit.event)
-    name = event.name.of(get_language() or "zh-hans")
-    return f"{name} {visit.repeat}" if event.kind == "repeating" or visit.repeat > 1 else name
+    """The visit's name in the reader's language; its code where this build no longer has it."""
+    event = event_of(study, visit.event)
+    name = event.name.of(get_language() or "zh-hans") if event else visit.event
+    return f"{name} {visit.repeat}" if visit.repeat > 1 or (event and event.kind == "repeating") else name
 
 
 def links(row: CasebookRow, subject: Subject, here: str = "") -> list[dict[str, Any]]:

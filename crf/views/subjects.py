@@ -16,7 +16,7 @@ from crf.definitions.model import StudyDefinition
 from crf.definitions.schedule import as_date
 from crf.definitions.values import BadValue, parse_date
 from crf.models import Record
-from crf.selectors import CasebookRow, casebook, definition_of, visit_timing
+from crf.selectors import CasebookRow, casebook, definition_of, event_of, visit_timing
 from crf.selectors.queries import open_query_counts
 from crf.services import calendar, enrolment
 from crf.views.board import STATE_NAMES
@@ -100,6 +100,7 @@ def _all_shown(rows: list[CasebookRow], subject: Subject) -> list[dict[str, Any]
 
 def _shown(row: CasebookRow, subject: Subject, study: StudyDefinition, *, is_last: bool) -> dict[str, Any]:
     """One visit of the casebook: its dates, its forms, and whether one more may follow."""
+    event = event_of(study, row.visit.event)
     return {
         "visit": row.visit,
         "name": visit_name(study, row.visit),
@@ -107,7 +108,7 @@ def _shown(row: CasebookRow, subject: Subject, study: StudyDefinition, *, is_las
         "is_open_now": visit_timing(row.visit, timezone.localdate()) == "due",
         "forms": links(row, subject),
         "has_complete": any(record.status == Record.Status.COMPLETE for cell in row.cells for record in cell.records),
-        "repeats": study.event(row.visit.event).kind == "repeating" and is_last,
+        "repeats": is_last and event is not None and event.kind == "repeating",
     }
 
 

@@ -26,7 +26,7 @@ from crf.definitions.yaml_lines import parse
 from crf.exchange import crf_pdf, crf_workbook, yaml_folder, yaml_zip
 from crf.models import BuildDraft, BuildRelease, StudyBuild
 from crf.selectors import NoBuild, current_build
-from crf.services import build_uploads, builds, calendar, pdf_fonts, release
+from crf.services import build_uploads, builds, calendar, pdf_fonts, records, release
 from registry.models import AuditEvent
 from registry.services.people import system_user
 from registry.services.subjects import EnrolmentRefused
@@ -391,3 +391,21 @@ def test_the_page_releases_at_the_chosen_sites_with_their_approval(client, study
     answer = client.post(address, {"sites": [site.pk], "approved_on": "2026-03-01", "document": "EC 2026-17"})
     assert answer.status_code == 302
     assert current_build(study, site) == newer and current_build(study, other_site) != newer
+
+
+def test_what_was_entered_at_a_visit_or_form_that_a_later_build_drops_stays_in_the_casebook(client, study, site):
+    subject = enrol(site, by=system_user())
+    enter(subject, "DM", {"age": "50"}, by=system_user())
+    enter(subject, "AE", {"ae_term": "Sentinel"}, event="LOG", by=system_user())
+
+    def drop(raw: Any, items: Any) -> None:
+        del raw["events"][2]
+        raw["events"][0]["forms"] = ["LB"]
+
+    release.release(build=unreleased("1.1", drop), sites=[site], by=system_user())
+    shown = page(client, "subject", subject.number)
+    for place in ("BASELINE/1/DM/1/", "LOG/1/AE/1/", "BASELINE/1/LB/1/"):
+        assert place in shown
+    assert "Sentinel" in page(client, "edit-record", subject.number, "LOG", 1, "AE", 1)
+    with pytest.raises(records.RecordRefused, match="not part of this visit"):
+        enter(subject, "AE", {"ae_term": "new"}, event="LOG", repeat=2, by=system_user())
