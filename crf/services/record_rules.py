@@ -37,7 +37,7 @@ def next_status(record: Record | None, state: FormState, *, is_same: bool, compl
     return Record.Status.IN_PROGRESS
 
 
-def unexplained(state: FormState, comments: Mapping[str, str]) -> list[Finding]:
+def unexplained(form: Form, state: FormState, comments: Mapping[str, str]) -> list[Finding]:
     """The soft findings that nobody has commented, of those a person can answer for."""
     return [
         finding
@@ -45,6 +45,7 @@ def unexplained(state: FormState, comments: Mapping[str, str]) -> list[Finding]:
         if finding.severity == "soft"
         and finding.check not in NO_COMMENT
         and finding.item in state.visible
+        and form.item(finding.item).type not in ("group", "label")
         and not comments.get(finding.item, "").strip()
     ]
 
