@@ -29,6 +29,8 @@ ITEM_CHILDREN = (
     "CodeListRef", "Coding",
 )  # fmt: skip
 REF = ("OrderNumber", "Mandatory", "CollectionExceptionConditionOID", "MethodOID")
+# Attributes of the file that speak of more than the file itself.
+ABOUT_THE_STUDY = ("Description", "Originator", "AsOfDateTime", "PriorFileOID", "Archival")
 Raw = dict[str, Any]
 
 
@@ -159,6 +161,7 @@ class _Reader:
         nodes = self.metadata.all("StudyEventDef")
         order = [oid for oid in refs if oid in nodes] + [oid for oid in nodes if oid not in refs]
         for oid in refs:
+            self.report.rest(refs[oid], oid, ("StudyEventOID", "OrderNumber", "Mandatory"), (), fate="dropped")
             if oid not in nodes:
                 self.report.lose("dropped", refs[oid], oid, "", *MISSING_REFERENCE)
         taken = Taken(upper=True, first="E")
@@ -179,6 +182,7 @@ class _Reader:
         optional: list[str] = []
         for form_ref in numbered(node, "FormRef", "ItemGroupRef"):
             target = form_ref.get("FormOID") or form_ref.get("ItemGroupOID")
+            self.report.rest(form_ref, f"{oid}/{target}", ("FormOID", "ItemGroupOID", *REF), (), fate="dropped")
             if target in forms:
                 found.append(forms[target]["oid"])
                 if form_ref.get("Mandatory") == "No":
@@ -506,7 +510,10 @@ class _Reader:
             for child in admin.children:
                 if child.tag != "Location" or child.get("LocationType", "Site") != "Site":
                     self.report.lose("dropped", child, child.get("OID"), "", *NO_PLACE)
-        for child in self.metadata.root.all("ReferenceData", "Association", "Signature"):
+        for name, value in self.metadata.root.attributes.items():
+            if name in ABOUT_THE_STUDY and self.metadata.root.tag == "ODM":
+                self.report.lose("dropped", self.metadata.root, "", value, *NO_PLACE, element=f"ODM/@{name}")
+        for child in self.metadata.root.all("Description", "ReferenceData", "Association", "Signature"):
             self.report.lose("dropped", child, child.get("StudyOID"), child.compact(300), *NO_PLACE)
 
 

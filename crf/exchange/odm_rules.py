@@ -24,6 +24,7 @@ DIALECTS: dict[str, Dialect] = {
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)$")
 SIGNS = {"LT": "<", "LE": "<=", "GT": ">", "GE": ">=", "EQ": "==", "NE": "!="}
 SHOWN = SIGNS | {"LE": "≤", "GE": "≥", "EQ": "=", "NE": "≠", "IN": "∈", "NOTIN": "∉"}
+RANGE_CHILDREN = ("CheckValue", "FormalExpression", "MethodSignature", "MeasurementUnitRef", "ErrorMessage")
 VALUE_TYPES = ("text", "integer", "decimal", "date", "choice")
 ANSWERS = {"1": "1", "0": "0", "true": "1", "false": "0"}
 
@@ -195,6 +196,7 @@ class Ranges:
         self.reconcile()
 
     def one(self, node: Node, fields: Mapping[str, Field]) -> None:
+        self.report.rest(node, self.item.oid, ("Comparator", "SoftHard"), RANGE_CHILDREN, fate="dropped")
         reference = node.first("MeasurementUnitRef")
         if reference and reference.get("MeasurementUnitOID") not in ("", self.unit):
             self.keep(node, "限值用另一单位", "its limits are in another unit")

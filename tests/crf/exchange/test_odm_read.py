@@ -219,11 +219,16 @@ def test_what_has_no_place_is_in_the_report_with_its_line(small, fate, element, 
 
 # The words of a definition that a reader of ODM must take up or report. A new one in the small file, such as an
 # attribute that nobody reads, must show up in the report: nothing is dropped in silence.
-@pytest.mark.parametrize("tag", ["StudyEventDef", "FormDef", "ItemGroupDef", "ItemDef", "CodeList", "CodeListItem"])
+@pytest.mark.parametrize(
+    "tag",
+    ["StudyEventRef", "StudyEventDef", "FormRef", "FormDef", "ItemGroupRef", "ItemGroupDef", "ItemRef", "ItemDef",
+     "RangeCheck", "CodeList", "CodeListItem", "ConditionDef", "MethodDef", "MeasurementUnit"],
+)  # fmt: skip
 def test_an_unknown_attribute_or_element_is_never_dropped_in_silence(tag):
     content = re.sub(rf"<{tag} ", f'<{tag} Unheard="of" ', SMALL.decode(), count=1)
     assert [one.what for one in read_odm(content.encode()).losses if one.element == f"{tag}/@Unheard"] == ["of"]
-    content = re.sub(rf"(<{tag} [^>/]*>)", r"\1<Unheard>of</Unheard>", SMALL.decode(), count=1)
+    opened = re.sub(rf"<({tag}) ([^>]*)/>", r"<\1 \2></\1>", SMALL.decode())
+    content = re.sub(rf"(<{tag} [^>/]*>)", r"\1<Unheard>of</Unheard>", opened, count=1)
     assert [one.fate for one in read_odm(content.encode()).losses if one.element == f"{tag}/Unheard"] == ["dropped"]
 
 
