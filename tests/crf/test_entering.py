@@ -187,6 +187,17 @@ class TestSoftFindings:
         assert client.post(address(subject), fields | {"comment-age": "seen on the ID card"}).status_code == 302
         assert Record.objects.get().status == "complete"
 
+    def test_an_unusual_derived_value_can_be_explained_where_it_stands(self, signed_in, subject):
+        forms = json.loads(json.dumps(DEFINITION["forms"]))
+        forms[1]["sections"][0]["items"][3]["soft_range"] = [-2.0, 0.0]
+        publish(version="2.0", forms=forms)
+        client, url = signed_in("coordinator"), address(subject, form="LB")
+        fields = {"revision": "0", "act": "complete", "value-albumin": "40", "value-bilirubin": "10"}
+        answer = client.post(url, fields)
+        assert answer.status_code == 422 and b'name="comment-albi_score"' in answer.content
+        assert client.post(url, fields | {"comment-albi_score": "both results were repeated"}).status_code == 302
+        assert Record.objects.get().status == "complete"
+
     def test_a_save_in_progress_and_a_file_are_not_asked(self, signed_in, subject, coordinator):
         fields = {"revision": "0", "act": "save", "value-age": "15", "value-sex": "M"}
         assert signed_in("coordinator").post(address(subject), fields).status_code == 302
