@@ -215,10 +215,9 @@ def _kinds(upload: Import) -> Any:
 def _act(request: HttpRequest, upload: Import) -> HttpResponse:
     """Start, stop, preview again or discard; whatever speaks against it is said on the page."""
     act = _ACTS.get(request.POST.get("act", ""))
-    if act is None:
-        raise Http404
     try:
-        return act(request, upload)
+        if act:
+            return act(request, upload)
     except imports.ReasonMissing:
         messages.error(request, _("Stored values would change: give a reason."))
     except import_jobs.NotNow as not_now:
