@@ -24,7 +24,7 @@ from crf.services import quality
 from crf.views.entry_page import language
 from crf.views.places import record_url, visit_name
 from registry.models import Job, Study, Subject, User, Visit
-from registry.permissions import Permission
+from registry.permissions import Permission, authorise
 from registry.web import render_page, study_or_404, url_or_none
 
 PER_PAGE = 50
@@ -95,7 +95,7 @@ def dismiss(request: HttpRequest, code: str, finding_id: int) -> HttpResponse:
     study = study_or_404(request, code)
     visible = QualityFinding.objects.visible_to(request.user).select_related("site", "subject", "visit")
     finding = get_object_or_404(visible, study=study, pk=finding_id)
-    study_or_404(request, code, needs=Permission.QUALITY_RUN)
+    authorise(request.user, Permission.QUALITY_RUN, site=finding.site)
     form = Explanation(request.POST or None)
     if form.is_valid():
         quality.dismiss(finding=finding, explanation=form.cleaned_data["explanation"], by=request.user)
