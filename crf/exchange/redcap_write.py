@@ -152,7 +152,7 @@ class _DictionaryWriter:
         item, alias = place.item, place.item.alias
         kind = self.type_of(item)
         self.report_item(place)
-        minimum, maximum = self.limits(item, kind)
+        minimum, maximum = self.limits(place, kind)
         return DictionaryRow(
             variable=place.variable,
             form=place.instrument,
@@ -207,6 +207,8 @@ class _DictionaryWriter:
         if said in TWO_CHOICES:
             codelist = self.study.codelist(item)
             return codelist is not None and codelist.codes() == [code for code, _zh, _en in TWO_CHOICES[said]]
+        if said in ("dropdown", "radio", "checkbox") and item.type == "text":
+            return item.codelist is None  # a choice without choices
         if said in ("calc", "dropdown", "radio") or TYPES[said] == item.type:
             return True
         return said in ("notes", "sql") and item.type == "text"
@@ -218,18 +220,26 @@ class _DictionaryWriter:
             return said
         return default_validation(now, item.precision) if kind == "text" else ""
 
-    def limits(self, item: Item, kind: str) -> tuple[str, str]:
+    def limits(self, place: Place, kind: str) -> tuple[str, str]:
         """The lowest and highest value; as the source writes them where they are still the same."""
+        item = place.item
         said = item.alias.get("redcap:min", ""), item.alias.get("redcap:max", "")
         limits = item.range or item.soft_range
         if limits is None:
-            return said if item.type not in ("integer", "decimal") else ("", "")
+            return said if item.type not in ("integer", "decimal") or self.is_other_limit(place, said) else ("", "")
         found = []
         for text, limit in zip(said, limits, strict=True):
             same = limit is not None and text and _as_number(text) == limit
             default = kind == "slider" and not text and limit in (0, 100)
             found.append(text if same else "" if limit is None or default else _plain(limit))
         return found[0], found[1]
+
+    def is_other_limit(self, place: Place, said: tuple[str, str]) -> bool:
+        """Whether REDCap's limits of a number are none of its range: a check of ours, or nothing that we can check."""
+        checked = any(
+            check.alias.get("redcap") == "range" and place.item.name in check.items for check in place.form.checks
+        )
+        return checked or any(text and _as_number(text) is None for text in said)
 
     def choices(self, place: Place, kind: str) -> str:
         item, said = place.item, place.item.alias.get("redcap:choices", "")

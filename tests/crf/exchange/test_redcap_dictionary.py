@@ -168,6 +168,23 @@ def test_rows_of_a_group_become_an_instrument_of_their_own() -> None:
     assert any(loss.element == "rows" for loss in exported.losses)
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        "a,f,,checkbox,A,,,number,,soon,,,,,,,,",
+        "a,f,,text,A,,,integer,0.5,9,,,,,,,,",
+        "a,f,,text,A,,,number,[record_id],9,,,,,,,,",
+        "a,f,,text,A,,,time,08:00,,,,,,,,,",
+        "a,f,,slider,A,,,,-5,,,,,,,,,",
+        "a,f,,calc,A,stdev([record_id]),,,1,2,,,,,,,,",
+    ],
+)
+def test_what_becomes_something_else_is_still_written_as_it_was(row: str) -> None:
+    source = dictionary("record_id,f,,text,ID,,,,,,,,,,,,,", row)
+    written = write_dictionary(read_dictionary(source, code="X").definition).content
+    assert read_rows(written, file="")[0] == read_rows(source, file="")[0]
+
+
 # Spellings of the file
 
 
