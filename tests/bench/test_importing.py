@@ -159,8 +159,8 @@ def test_records_are_imported_at_speed_in_bounded_memory(filled, capsys):
         print(f"\nimporting {size:,} records of 30 items with all checks and audit, both processes on one core: "
               f"{size / done['wall']:,.0f} records/s of wall time, {size / cpu:,.0f} per CPU second ({parts}); "
               f"asked for: {PER_SECOND:,}")  # fmt: skip
-        print(f"memory at most {done['memory'] / 1e6:,.0f} MB; {ratio:.1f} × the CPU of a plain COPY of the same values "
-              "into a table without keys, checks or history")  # fmt: skip
+        print(f"memory at most {done['memory'] / 1e6:,.0f} MB; {ratio:.1f} × the CPU of a plain COPY of the same "
+              "values into a table without keys, checks or history")  # fmt: skip
         print(f"the same file again (all unchanged): {size / again['wall']:,.0f} records/s")
     assert done["memory"] <= MOST_MEMORY
     # Seconds of a shared machine say little, a ratio of one run says something: plain COPY makes about 60,000 a second.
