@@ -68,7 +68,8 @@ def about(sex: str | None = None, age: int | None = None, site: str = "01") -> d
 @pytest.mark.parametrize(
     ("sex", "age", "site", "limits"),
     [
-        (None, None, "01", (None, 50)), ("F", None, "01", (None, 50)), ("F", 30, "01", (None, 40)), ("F", 30, "02", (None, 45)),
+        (None, None, "01", (None, 50)), ("F", None, "01", (None, 50)), ("F", 30, "01", (None, 40)),
+        ("F", 30, "02", (None, 45)),
         ("M", 30, "01", (9, 60)), ("M", None, "01", (None, 50)), ("M", 18, "01", (9, 60)), ("M", 17, "01", (None, 33)),
         ("M", 30, "02", (9, 60)), (None, 10, "02", (None, 33)),
     ],
@@ -244,5 +245,5 @@ def test_conversion_is_exact_to_the_last_digit_kept(number: Decimal, factor: flo
 def test_a_date_may_have_to_be_whole():
     whole = Item.model_validate({"name": "d", "type": "date", "label": TEXT, "complete_date": True})
     assert parse_value(whole, None, "2026-4-3") == "2026-04-03"
-    with pytest.raises(BadValue, match="without UK|takes no UK"):
+    with pytest.raises(BadValue, match=r"without UK|takes no UK"):
         parse_value(whole, None, "2026-04-UK")
