@@ -65,8 +65,7 @@ made = exports.export(study=study, folder=folder, format=sys.argv[4],
                       wanted=Wanted(forms=("WIDE",), keep_text=kept), by=by)
 seconds = time.perf_counter() - began
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-used = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps({"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "peak": peak, "rows": made["tables"]["WIDE"]["rows"]}))
+print(json.dumps({"seconds": seconds, "peak": peak, "rows": made["tables"]["WIDE"]["rows"]}))
 """
 
 
