@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 
+from django.db import connection
+
 from crf.definitions.incoming import Problem, Reading
 from crf.definitions.mapping import Mapping
 from crf.selectors import definition_of
@@ -158,8 +160,10 @@ class _Commit:
                     plan.take(batch)
                     self.write(number, batch)
         finally:
-            with audit.change(by=self.by, reason=self.reason):
-                self.tell()
+            # Inside a caller's transaction that is lost already, there is nothing left to tell of.
+            if not connection.needs_rollback:
+                with audit.change(by=self.by, reason=self.reason):
+                    self.tell()
 
     def write(self, number: int, batch: Batch) -> None:
         with audit.change(by=self.by, reason=self.reason):
