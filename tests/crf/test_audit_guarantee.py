@@ -81,6 +81,17 @@ def test_the_app_role_cannot_disable_the_triggers(record):
         run("ALTER TABLE crf_historicalrecord DISABLE TRIGGER ALL")
 
 
+def test_no_session_can_tell_the_triggers_to_look_away(record):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tgname FROM pg_trigger WHERE tgname LIKE 'pgtrigger%%'")
+        names = ",".join(name for (name,) in cursor.fetchall())
+        cursor.execute("SELECT set_config('pgtrigger.ignore', %s, true)", [f"{{{names}}}"])
+    with pytest.raises(DatabaseError, match="Cannot update or delete"):
+        run("UPDATE crf_historicalrecord SET history_change_reason = 'x' WHERE id = %s", record.pk)
+    with pytest.raises(DatabaseError, match="revision must be 2"):
+        run("UPDATE crf_record SET data = '{\"age\": 99}' WHERE id = %s", record.pk)
+
+
 def test_a_record_cannot_be_deleted(record):
     with pytest.raises(DatabaseError, match=r"[Cc]annot delete"):
         run("DELETE FROM crf_record WHERE id = %s", record.pk)
