@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,14 +128,14 @@ class _Step:
     derive: Expression | None
     required: Expression | bool
     is_number: bool
-    is_limited: bool
+    inside: tuple[float, float] | None  # the values that neither range says anything of
     rows: Rows | None = None
     columns: tuple[_Step, ...] = ()
     column_order: tuple[_Step, ...] = ()
 
     @property
     def is_checked(self) -> bool:
-        return self.rows is not None or self.is_limited or (self.required is not False and self.item.is_entered)
+        return self.rows is not None or self.inside is not None or (self.required is not False and self.item.is_entered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +191,20 @@ def _step(form: Form, item: Item) -> _Step:
         derive=compile_expression(item.derive) if item.derive else None,
         required=compile_expression(item.required) if isinstance(item.required, str) else item.required,
         is_number=item.value_kind in NUMERIC,
-        is_limited=item.value_kind in NUMERIC and (item.range is not None or item.soft_range is not None),
+        inside=_inside(item),
         rows=rows,
         columns=tuple(columns.values()),
         column_order=order,
     )
+
+
+def _inside(item: Item) -> tuple[float, float] | None:
+    ranges = [one for one in (item.range, item.soft_range) if one]
+    if item.value_kind not in NUMERIC or not ranges:
+        return None
+    low = max((one[0] for one in ranges if one[0] is not None), default=-math.inf)
+    high = min((one[1] for one in ranges if one[1] is not None), default=math.inf)
+    return low, high
 
 
 def _rule(form: Form, check: Check) -> _Rule:
@@ -356,7 +366,7 @@ class _Evaluation:
         if value is None or value == "" or value == []:
             if step.required is not False and item.is_entered and self.required(step, scope):
                 self.find(scope, item.name, "required", "soft", REQUIRED)
-        elif step.is_limited and isinstance(value, int | float):
+        elif step.inside and isinstance(value, int | float) and not step.inside[0] <= value <= step.inside[1]:
             if not _within(item.range, value):
                 self.find(scope, item.name, "range", "hard", range_message(item, item.range, value, hard=True))
             elif not _within(item.soft_range, value):

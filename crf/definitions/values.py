@@ -50,6 +50,13 @@ def parse_value(item: Item, codelist: Codelist | None, raw: Any) -> Any:
         return _parse_mapping(item, codelist, raw)
     kind = item.value_kind
     if isinstance(raw, str):
+        # Most answers of a large file are plain numbers, and need none of what follows.
+        if kind in NUMERIC and (plain := PLAIN.fullmatch(raw)):
+            decimals = len(plain[1] or "")
+            if kind == "integer" and not decimals:
+                return int(raw)
+            if kind == "decimal" and (item.precision is None or decimals <= item.precision):
+                return float(raw) + 0.0  # -0.0 becomes 0.0
         refuse_unprintable(raw)
         raw = _narrow(raw) if kind != "text" else raw.strip()
         if kind not in ("text", "choice", "choices") and (reason := MISSING_WORDS.get(raw.upper())):
@@ -173,6 +180,7 @@ def _parse_text(item: Item, raw: Any) -> str:
     return unicodedata.normalize("NFC", raw)
 
 
+PLAIN = re.compile(r"-?\d{1,12}(?:\.(\d{1,12}))?", re.ASCII)
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)$", re.ASCII)
 GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+$", re.ASCII)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from crf.definitions import BadValue, Codelist, Item, Text, display_value, parse_value
 from crf.definitions.model import canonical
+from crf.definitions.values import PLAIN
 
 CODES = Codelist.model_validate(
     {
@@ -184,3 +185,20 @@ def test_anything_that_looks_like_a_number_or_date_is_read_or_refused(kind, raw)
 def test_a_text_is_kept_as_it_was_typed_but_for_outer_spaces():
     assert Text(zh=" 甲 ", en="A").of("zh-hans") == "甲"
     assert read("text", "=1+1") == "=1+1"
+
+
+@given(st.from_regex(PLAIN, fullmatch=True), st.sampled_from([None, 0, 1, 3]), st.sampled_from(["decimal", "integer"]))
+def test_a_plain_number_reads_as_it_does_with_a_space_before_it(text, precision, kind):
+    """Plain numbers take a shorter way; the space sends them the long one."""
+    item = Item(
+        name="x", type=kind, label=Text(zh="值", en="Value"), precision=precision if kind == "decimal" else None
+    )
+
+    def read(raw):
+        try:
+            value = parse_value(item, None, raw)
+        except BadValue as bad:
+            return bad.en
+        return value, str(value)
+
+    assert read(text) == read(f" {text}")
