@@ -219,6 +219,9 @@ def test_what_differs_is_found_and_what_is_found_differs(one, other):
 
 @given(studies(), studies())
 def test_the_way_back_has_as_many_changes_of_each_kind(one, other):
-    there = Counter((c.part, c.form, MIRRORED.get(c.aspect, c.aspect)) for c in difference(one, other))
-    back = Counter((c.part, c.form, c.aspect) for c in difference(other, one))
-    assert there == back
+    def kinds(changes, aspects):
+        # Of two forms that changed places either may be the one that moved.
+        found = ((c.part, c.form if c.aspect != "order" else "", aspects.get(c.aspect, c.aspect)) for c in changes)
+        return Counter(found)
+
+    assert kinds(difference(one, other), MIRRORED) == kinds(difference(other, one), {})
