@@ -66,7 +66,8 @@ class Mapping(Part):
 
     `match: identifier` finds subjects by the source's own identifier (kept as the keyed, encrypted hospital number);
     `number` by the study's subject number. `row` numbers the rows of repeating groups; without it they count up in
-    the order of the file. Empty cells leave the stored value alone unless `empty: clear`.
+    the order of the file. Empty cells leave the stored value alone unless `empty: clear`. An answer to a question
+    that does not apply given the others is refused; `hidden: keep` stores it as the source system did, with a finding.
     """
 
     subject: Given = Source(column="subject")
@@ -86,6 +87,7 @@ class Mapping(Part):
     ignore: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     empty: Literal["keep", "clear"] = "keep"
+    hidden: Literal["refuse", "keep"] = "refuse"
     complete: bool = False
 
     @model_validator(mode="after")

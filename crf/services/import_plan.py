@@ -431,10 +431,12 @@ class _Attempt:
             # A form may ask a question only because of a later form of the same file.
             left = [one for one in waiting if not self.take(one)]
             if len(left) == len(waiting):
-                raise self.hidden(waiting)
+                if self.planner.mapping.hidden == "refuse":
+                    raise self.hidden(waiting)
+                left = [one for one in waiting if not self.take(one, keeps_hidden=True)]
             waiting = left
 
-    def take(self, incoming: Incoming) -> bool:
+    def take(self, incoming: Incoming, *, keeps_hidden: bool = False) -> bool:
         """Save one record in memory; False while one of its answers is not shown."""
         assert self.rehearsal
         self.refuse_place(incoming)
@@ -452,7 +454,8 @@ class _Attempt:
                 self.planned.append(PlannedRecord(incoming, self.subject, before))
             return True
         self.refuse_record(incoming, before)
-        saved = self.rehearsal.save(visit, key.form, key.number, answers, complete=self.planner.mapping.complete)
+        complete = self.planner.mapping.complete
+        saved = self.rehearsal.save(visit, key.form, key.number, answers, complete=complete, keeps_hidden=keeps_hidden)
         if saved.hidden:
             return False
         altered = self.changes(incoming, stored, answers, saved) if before else []

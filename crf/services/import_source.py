@@ -38,7 +38,7 @@ class Source:
     def mapping(self, given: Mapping | None) -> Mapping:
         if given is not None:
             return given
-        return guessed(self.columns) if self.table else Mapping()
+        return guessed(self.columns) if self.table else Mapping(hidden="keep")
 
     def readings(self, study: StudyDefinition, mapping: Mapping) -> Iterator[Reading]:
         """What the file says, subject by subject, problems first."""

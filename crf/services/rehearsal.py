@@ -147,9 +147,17 @@ class Rehearsal:
     # Records
 
     def save(
-        self, visit: Visit, form: str, number: int, answers: Mapping[str, Any], *, complete: bool = False
+        self,
+        visit: Visit,
+        form: str,
+        number: int,
+        answers: Mapping[str, Any],
+        *,
+        complete: bool = False,
+        keeps_hidden: bool = False,
     ) -> Saved:
-        """Store `answers` (values by address; None clears) in the form. Nothing happens while one is not shown.
+        """Store `answers` (values by address; None clears) in the form. Nothing happens while one is not shown, unless
+        those are to be kept too.
 
         `complete` completes the record where no finding speaks against it, and nobody else has to enter it again.
         """
@@ -158,9 +166,11 @@ class Rehearsal:
         the_form = definition.form(form)
         state = self.state(the_form, _merged(before, the_form, answers), visit, before)
         hidden = [name for name, value in answers.items() if value is not None and name not in state.visible]
-        if hidden:
+        if hidden and not keeps_hidden:
             return Saved(before, before, state, needs_reason=False, hidden=tuple(hidden))
         values = record_rules.kept(state)
+        if hidden:
+            values = nested(flat(values) | {name: answers[name] for name in hidden})
         comments = before.comments if before else {}
         complete = complete and not the_form.double_entry
         complete = complete and not any(finding.blocks_completion for finding in state.findings)

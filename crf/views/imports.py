@@ -107,7 +107,7 @@ def _uploaded(request: HttpRequest, study: Study, form: UploadRecords) -> Import
         form.add_error("file", f"{place}{problem.of(language())}; {problem.remedy(language())}")
         return None
     if given["mapping"] is not None or not upload.is_table:
-        import_jobs.assign(upload=upload, mapping=given["mapping"] or Mapping(), by=request.user)
+        import_jobs.assign(upload=upload, mapping=given["mapping"] or Mapping(hidden="keep"), by=request.user)
         upload = import_jobs.preview(upload=upload, by=request.user)
     return upload
 
