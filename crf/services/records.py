@@ -26,7 +26,7 @@ from crf.services import attachments, calendar, queries, record_rules, sdv
 from registry import audit
 from registry.models import Study, Subject, User, Visit
 from registry.permissions import Permission, authorise
-from registry.services import signatures
+from registry.services import signatures, subjects
 
 
 class RecordRefused(ValueError):
@@ -90,7 +90,7 @@ def save(
     authorise(by, Permission.RECORD_ENTER, subject=subject)
     with audit.change(by=by, reason=reason, source=source):
         # One writer per subject at a time: cross-form derivations read what this save writes.
-        Subject.objects.select_for_update().only("pk").get(pk=subject.pk)
+        subjects.hold(subject)
         records = subject_records(subject)
         record = _existing(records, visit, form, repeat)
         _refuse_stale(record, expected_revision)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db import connection
 from django.db.models import Max
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -86,6 +87,12 @@ def enrol(
         if name or hospital_number or id_number:
             identities.store(subject=subject, name=name, hospital_number=hospital_number, id_number=id_number, by=by)
     return subject
+
+
+def hold(subject: Subject) -> None:
+    """Let nobody else write this subject's data until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM registry_subject WHERE id = %s FOR UPDATE", [subject.pk])
 
 
 def withdraw(*, subject: Subject, reason: str, by: User) -> Subject:
