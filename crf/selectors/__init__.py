@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Exists, QuerySet
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from crf.definitions.answers import read_answers
@@ -18,7 +18,7 @@ from crf.definitions.check import FormState, evaluate
 from crf.definitions.model import Event, Form, StudyDefinition
 from crf.definitions.rows import flat, last_number
 from crf.definitions.values import TYPED, BadValue
-from crf.models import Query, Record, SourceVerification, StudyBuild
+from crf.models import Record, StudyBuild
 from registry.models import Site, Study, Subject, Visit
 
 
