@@ -14,6 +14,7 @@ CREATE OR REPLACE FUNCTION public._pgtrigger_should_ignore(trigger_name NAME) RE
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT FALSE'
 """
 
+
 class Command(Migrate):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
