@@ -366,7 +366,7 @@ class _Evaluation:
         if value is None or value == "" or value == []:
             if step.required is not False and item.is_entered and self.required(step, scope):
                 self.find(scope, item.name, "required", "soft", REQUIRED)
-        elif step.inside and isinstance(value, int | float) and not step.inside[0] <= value <= step.inside[1]:
+        elif step.inside and _is_number(value) and not step.inside[0] <= value <= step.inside[1]:
             if not _within(item.range, value):
                 self.find(scope, item.name, "range", "hard", range_message(item, item.range, value, hard=True))
             elif not _within(item.soft_range, value):
@@ -401,6 +401,10 @@ class _Evaluation:
             yield step.name
             for scope in self.rows.get(step.name, []):
                 yield from (scope.prefix + column.name for column in step.columns)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _within(limits: tuple[float | None, float | None] | None, value: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 
 from crf import tasks
 from crf.definitions.model import StudyDefinition
@@ -23,6 +25,13 @@ from registry.jobs import Progress
 from registry.models import AuditEvent, Job, Subject
 from registry.services.people import system_user
 from tests.study import DEFINITION, PASSWORD, enrol, enter, person
+
+
+@pytest.fixture(autouse=True)
+def _in_english() -> Iterator[None]:
+    with translation.override("en"):
+        yield
+
 
 REASON = "amendment 2 approved"
 

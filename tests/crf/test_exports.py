@@ -249,7 +249,7 @@ def test_spss_has_labels_and_user_missing_values(study, records, tmp_path, syste
     assert about.variable_value_labels["sex"] == {"F": "女", "M": "男"}
     assert about.variable_value_labels["grade"][2.0] == "Grade 2(中)"
     assert about.column_names_to_labels["dose"] == "Dose(中) (mg)"
-    assert frame["seen__earliest"][0] is None or isinstance(frame["seen__earliest"][0], dt.date)
+    assert pd.isna(frame["seen__earliest"][0]) or isinstance(frame["seen__earliest"][0], dt.date)
 
 
 def test_stata_has_labels_and_letters_for_missing_values(study, records, tmp_path, system):
