@@ -105,7 +105,7 @@ Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{
 class Part(BaseModel):
     """Base of every piece of a definition: frozen, and deaf to keys that it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
 
     def __copy__(self) -> Self:
         """Without what was worked out of the fields, which a changed copy must work out again."""

@@ -11,6 +11,7 @@ from .logic import quoted, translate
 from .logic_parse import Untranslatable
 from .loss import Fate, Imported, Loss, refused
 from .naming import Names
+from .numbers import read_number
 from .redcap_fields import (
     DATES,
     PATTERNS,
@@ -436,12 +437,18 @@ class _Builder:
         row = planned.row
         low, high = row.minimum, row.maximum
         if row.type == "slider":
-            raw["range"] = [_number(low) if low else 0, _number(high) if high else 100]
+            raw["range"] = []
+            for text, end in ((low, 0.0), (high, 100.0)):
+                number = read_number(text)
+                raw["range"].append(end if number is None else number)
+                if text and number is None:
+                    zh, en = "不是数字,按 REDCap 默认的 0 至 100", "no number; REDCap's own end, 0 or 100, is taken"
+                    self.lose("kept", "limits", row, text, zh, en)
             return
         if not (low or high) or planned.derived:
             return
         hard = any(name == "FORCE-MINMAX" for name, _argument in tags(row.annotation))
-        numbers = [_number(text) for text in (low, high)]
+        numbers = [read_number(text) for text in (low, high)]
         readable_limits = all(number is not None or not text for number, text in zip(numbers, (low, high), strict=True))
         whole = planned.kind != "integer" or all(number is None or number.is_integer() for number in numbers)
         if planned.kind in ("integer", "decimal") and readable_limits and whole:
@@ -530,16 +537,9 @@ def _check(planned: Planned, what: str, require: str, message: Raw, checks: list
     }  # fmt: skip
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text.strip().replace(",", "."))
-    except ValueError:
-        return None
-
-
 def _limit_text(text: str) -> str:
     """A limit as an expression: a number, `today`, a date, or another field in brackets."""
     text = text.strip()
-    if text.startswith("[") or _number(text) is not None:
+    if text.startswith("[") or read_number(text) is not None:
         return text
     return f"'{text}'"

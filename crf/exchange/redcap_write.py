@@ -12,6 +12,7 @@ from .logic import translate
 from .logic_parse import Untranslatable
 from .loss import Fate, Loss
 from .naming import Names
+from .numbers import read_number, write_number
 from .redcap_build import DEFAULT_TYPES, default_validation
 from .redcap_fields import COLUMNS, TWO_CHOICES, TYPES, DictionaryRow, choices, readable, tags, validated_type
 from .redcap_logic import Written, to_redcap
@@ -229,9 +230,9 @@ class _DictionaryWriter:
             return said if item.type not in ("integer", "decimal") or self.is_other_limit(place, said) else ("", "")
         found = []
         for text, limit in zip(said, limits, strict=True):
-            same = limit is not None and text and _as_number(text) == limit
-            default = kind == "slider" and not text and limit in (0, 100)
-            found.append(text if same else "" if limit is None or default else _plain(limit))
+            default = kind == "slider" and read_number(text) is None and limit in (0, 100)
+            same = text and (default or read_number(text) == limit)
+            found.append(text if same else "" if limit is None or default else write_number(limit))
         return found[0], found[1]
 
     def is_other_limit(self, place: Place, said: tuple[str, str]) -> bool:
@@ -239,7 +240,7 @@ class _DictionaryWriter:
         checked = any(
             check.alias.get("redcap") == "range" and place.item.name in check.items for check in place.form.checks
         )
-        return checked or any(text and _as_number(text) is None for text in said)
+        return checked or any(text and read_number(text) is None for text in said)
 
     def choices(self, place: Place, kind: str) -> str:
         item, said = place.item, place.item.alias.get("redcap:choices", "")
@@ -393,14 +394,3 @@ NOT_SAID = (
     ("lab", "数据字典没有正常值范围", "a dictionary has no normal ranges"),
     ("dicom", "数据字典不由影像填写", "a dictionary takes nothing from images"),
 )
-
-
-def _as_number(text: str) -> float | None:
-    try:
-        return float(text.replace(",", "."))
-    except ValueError:
-        return None
-
-
-def _plain(value: float) -> str:
-    return str(int(value)) if float(value).is_integer() else repr(value)

@@ -11,6 +11,7 @@ from typing import Any
 from .logic import Field, Translation, translate
 from .loss import Fate, Imported, Loss
 from .naming import Names
+from .numbers import read_number
 from .redcap_fields import readable
 from .settle import settle
 from .xlsform_file import open_xlsform
@@ -345,8 +346,8 @@ class _Builder:
 
     def take_range(self, node: Raw, raw: Raw) -> None:
         given = node.get("parameters") or {}
-        numbers = [_number(given.get(key)) for key in ("start", "end")]
-        step = _number(given.get("step"))
+        numbers = [read_number(given.get(key)) for key in ("start", "end")]
+        step = read_number(given.get("step"))
         if all(number is not None and number.is_integer() for number in (*numbers, step if step is not None else 1.0)):
             raw["type"] = "integer"
         if any(number is not None for number in numbers):
@@ -410,13 +411,6 @@ def _bound(node: Raw, key: str) -> Iterator[str]:
     text = (node.get("bind") or {}).get(key)
     if text not in (None, ""):
         yield str(text)
-
-
-def _number(text: Any) -> float | None:
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return None
 
 
 def _version(text: str) -> str:

@@ -17,6 +17,7 @@ from .logic import Field, translate
 from .logic_parse import Untranslatable
 from .loss import Fate, Loss
 from .naming import Names
+from .numbers import write_number
 from .redcap_logic import Written
 from .redcap_write import Exported
 from .xpath_logic import to_xpath
@@ -295,7 +296,7 @@ class _Writer:
         if not item.range:
             return {}
         low, high = item.range
-        tests = [f". {sign} {_plain(limit)}" for sign, limit in ((">=", low), ("<=", high)) if limit is not None]
+        tests = [f". {sign} {write_number(limit)}" for sign, limit in ((">=", low), ("<=", high)) if limit is not None]
         bound = low if low is not None else high
         message = range_message(item, item.range, bound or 0, hard=True)
         plain = Text(zh=message.zh.partition(",现为")[0], en=message.en.partition("; it is")[0])
@@ -328,7 +329,3 @@ NOT_SAID = (
 
 def both(column: str, text: Text) -> Row:
     return {f"{column}::{EN}": text.en, f"{column}::{ZH}": text.zh}
-
-
-def _plain(value: float) -> str:
-    return str(int(value)) if float(value).is_integer() else repr(value)

@@ -176,6 +176,9 @@ def test_rows_of_a_group_become_an_instrument_of_their_own() -> None:
         "a,f,,text,A,,,number,[record_id],9,,,,,,,,",
         "a,f,,text,A,,,time,08:00,,,,,,,,,",
         "a,f,,slider,A,,,,-5,,,,,,,,,",
+        "a,f,,slider,A,,,,NaN,1e999,,,,,,,,",
+        "a,f,,text,A,,,number,inf,1_000,,,,,,,,",
+        "a,f,,calc,A,NAN,,,,,,,,,,,,",
         "a,f,,calc,A,stdev([record_id]),,,1,2,,,,,,,,",
     ],
 )
