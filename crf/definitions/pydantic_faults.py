@@ -13,6 +13,9 @@ from .model import Form, Item, StudyFile
 
 KEYS = sorted({*Form.model_fields, *Item.model_fields, *StudyFile.model_fields})
 
+_NO_NUMBER = ("应为数字,而不是 {input!r}", "should be a number, not {input!r}", "写数字", "write a number")
+_NO_INTEGER = ("应为整数,而不是 {input!r}", "should be a whole number, not {input!r}", "写整数", "write a whole number")
+_NO_TRUTH = ("应为 true 或 false,而不是 {input!r}", "should be true or false, not {input!r}", "请改正", "correct it")
 # Pydantic's error type: message zh, en, remedy zh, en; {…} from the error's own context.
 WORDS: dict[str, tuple[str, str, str, str]] = {
     "missing": ("缺少“{key}”", "{key!r} is missing", "请补上", "add it"),
@@ -27,6 +30,13 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
     "model_type": ("应为“键: 值”的形式", "should be keys with values", "检查缩进", "look at the indentation"),
     "dict_type": ("应为“键: 值”的形式", "should be keys with values", "检查缩进", "look at the indentation"),
     "tuple_type": ("应为列表", "should be a list", "写成 [..] 或多行“- ”", "write [..] or lines with `- `"),
+    "too_long": ("过多", "has too many entries", "最多 {max_length} 个", "at most {max_length}"),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), _NO_NUMBER),
+    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), _NO_INTEGER),
+    **dict.fromkeys(("bool_type", "bool_parsing"), _NO_TRUTH),
+    "greater_than_equal": ("{input} 过小", "{input} is too small", "至少 {ge}", "at least {ge}"),
+    "less_than_equal": ("{input} 过大", "{input} is too large", "最多 {le}", "at most {le}"),
+    "greater_than": ("{input} 过小", "{input} is too small", "应大于 {gt}", "more than {gt}"),
 }  # fmt: skip
 TRANSLATION = {
     "zh": ("缺少中文", "the Chinese text (zh) is missing"),
@@ -86,8 +96,9 @@ def _has(value: Any, key: str | int) -> bool:
 
 
 def _fault(place: Place, problem: Any, value: Any, keys: Iterable[str]) -> Fault:
-    kind, key = problem["type"], str(place[-1]) if place else ""
-    context = {"key": key, "input": problem.get("input"), **problem.get("ctx", {})}
+    kind, key = problem["type"], str(place[-1])[:60] if place else ""
+    given = problem.get("input")
+    context = {"key": key, "input": given[:60] if isinstance(given, str) else given, **problem.get("ctx", {})}
     item = _named(place, value)
     if kind == "extra_forbidden":
         close = difflib.get_close_matches(key, keys, n=1)

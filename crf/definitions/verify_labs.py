@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import math
 from collections.abc import Iterator
 
 from . import ctcae
@@ -57,8 +56,6 @@ def _units(item: Item) -> Iterator[Trouble]:
             zh, en = f"单位“{one.unit}”重复", f"unit {one.unit!r} appears twice"
             yield "units", zh, en, "删除一个", "remove one of them"
         seen.add(one.unit)
-        if not math.isfinite(one.factor) or not math.isfinite(one.offset):
-            yield "units", f"{one.unit} 的系数不是数字", f"the factor of {one.unit} is no number", "改正", "correct it"
 
 
 def _lab(study: StudyDefinition, item: Item) -> Iterator[Trouble]:

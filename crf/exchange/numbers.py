@@ -6,6 +6,7 @@ import math
 import re
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+WHOLE = re.compile(r"-?\d{1,9}", re.ASCII)
 
 
 def read_number(text: object) -> float | None:
@@ -15,6 +16,11 @@ def read_number(text: object) -> float | None:
         return None
     number = float(plain)
     return number if math.isfinite(number) else None
+
+
+def read_whole(text: str) -> int | None:
+    """The whole number of at most nine digits that `text` writes; None for anything else, `²` and 5,000 digits too."""
+    return int(text) if WHOLE.fullmatch(text) else None
 
 
 def write_number(value: float) -> str:

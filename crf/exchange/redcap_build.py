@@ -11,7 +11,7 @@ from .logic import quoted, translate
 from .logic_parse import Untranslatable
 from .loss import Fate, Imported, Loss, refused
 from .naming import Names
-from .numbers import read_number
+from .numbers import read_number, read_whole
 from .redcap_fields import (
     DATES,
     PATTERNS,
@@ -374,7 +374,7 @@ class _Builder:
             raw["precision"] = planned.precision
         if row.identifier.lower() == "y":
             raw["role"] = "identifier"
-        if row.required.lower() == "y" and not planned.derived and planned.kind != "label":
+        if _is_required(planned):
             raw["required"] = True
         if row.type == "notes":
             raw["max_length"] = NOTES_LENGTH
@@ -409,7 +409,7 @@ class _Builder:
             "redcap:max": row.maximum or None,
             "redcap:choices": row.choices or None,
             "redcap:branching": row.branching or None,
-            "redcap:required": row.required if row.required and (planned.derived or kind == "label") else None,
+            "redcap:required": row.required if row.required and not _is_required(planned) else None,
             "redcap:alignment": row.alignment or None,
             "redcap:question": row.question or None,
             "redcap:matrix": row.matrix or None,
@@ -487,13 +487,14 @@ class _Builder:
     def take_tags(self, planned: Planned, raw: Raw, checks: list[Raw]) -> None:
         row = planned.row
         for name, argument in tags(row.annotation):
-            if name == "CALCTEXT" or (name == "FORCE-MINMAX" and (row.minimum or row.maximum)):
+            if (name == "CALCTEXT" and _calculation(row)) or (name == "FORCE-MINMAX" and (row.minimum or row.maximum)):
                 continue
-            if name == "CHARLIMIT" and argument.isdigit() and planned.kind == "text" and not planned.derived:
-                raw["max_length"] = max(1, min(NOTES_LENGTH, int(argument)))
-            elif name == "MAXCHECKED" and argument.isdigit() and planned.kind == "choices":
-                message = {"zh": f"最多选{argument}项", "en": f"at most {argument} may be ticked"}
-                require = f"count({planned.name}) <= {argument}"
+            most = read_whole(argument)
+            if name == "CHARLIMIT" and most is not None and planned.kind == "text" and not planned.derived:
+                raw["max_length"] = max(1, min(NOTES_LENGTH, most))
+            elif name == "MAXCHECKED" and most is not None and most >= 0 and planned.kind == "choices":
+                message = {"zh": f"最多选{most}项", "en": f"at most {most} may be ticked"}
+                require = f"count({planned.name}) <= {most}"
                 checks.append(_check(planned, "most", require, message, checks, hard=True))
             elif name == "NONEOFTHEABOVE" and self.none_of_the_above(planned, argument, checks):
                 continue
@@ -535,6 +536,10 @@ def _check(planned: Planned, what: str, require: str, message: Raw, checks: list
         "id": name, "items": [planned.name], "require": require, "severity": "hard" if hard else "soft",
         "message": message, "alias": {"redcap": what},
     }  # fmt: skip
+
+
+def _is_required(planned: Planned) -> bool:
+    return planned.row.required.lower() == "y" and not planned.derived and planned.kind != "label"
 
 
 def _limit_text(text: str) -> str:

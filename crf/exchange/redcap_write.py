@@ -167,7 +167,7 @@ class _DictionaryWriter:
             maximum=maximum,
             identifier="y" if item.role == "identifier" else "",
             branching=self.branching(place),
-            required=alias.get("redcap:required", "y" if item.required else ""),
+            required="y" if item.required else alias.get("redcap:required", ""),
             alignment=alias.get("redcap:alignment", ""),
             question=alias.get("redcap:question", ""),
             matrix=alias.get("redcap:matrix", ""),

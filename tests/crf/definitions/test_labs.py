@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from crf.definitions import BadValue, Item, StudyDefinition, evaluate, parse_value
 from crf.definitions.answers import read_answers
+from crf.definitions.pydantic_faults import explain
 from crf.definitions.units import to_own
 from crf.definitions.values import typed_in_unit
 from crf.definitions.verify import verify
@@ -145,7 +147,6 @@ FAULTY = [
     ([{"name": "t", "type": "text", "lab": "ALT"}], {}, "text has no lab"),
     ([BILIRUBIN | {"unit": None}], {}, "write `unit`"),
     ([BILIRUBIN | {"units": [{"unit": "µmol/L", "factor": 1}]}], {}, "appears twice"),
-    ([BILIRUBIN | {"units": [{"unit": "mg/dL", "factor": float("inf")}]}], {}, "no number"),
     ([{"name": "t", "type": "text", "file": {"types": ["pdf"]}}], {}, "only a file"),
     ([{"name": "t", "type": "text", "complete_date": True}], {}, "only a date"),
     ([ALT], {"labs": {"ALT": [*RANGES, {"high": 41, "unit": "U/L", "sex": "F", "age": [40, 50]}]}}, "ranges 2 and 6"),
@@ -172,6 +173,13 @@ def test_what_cannot_be_right_is_found_at_load(items, more, said):
     assert verify(study(ALT, BILIRUBIN)) == []
     asked = study(*items, **more)
     assert any(said in fault.en and fault.zh and fault.remedy_zh for fault in verify(asked)), verify(asked)
+
+
+def test_a_factor_that_is_no_finite_number_is_refused_in_both_languages():
+    with pytest.raises(ValidationError) as refused:
+        study(BILIRUBIN | {"units": [{"unit": "mg/dL", "factor": float("inf")}]})
+    (fault,) = explain(refused.value, {})
+    assert ("not inf" in fault.en, "不是 inf" in fault.zh) == (True, True)
 
 
 def test_ranges_that_differ_in_age_or_site_do_not_contradict_each_other():

@@ -179,6 +179,7 @@ def test_rows_of_a_group_become_an_instrument_of_their_own() -> None:
         "a,f,,slider,A,,,,NaN,1e999,,,,,,,,",
         "a,f,,text,A,,,number,inf,1_000,,,,,,,,",
         "a,f,,calc,A,NAN,,,,,,,,,,,,",
+        "a,f,,text,A,,,,,,,,no,,,,,",
         "a,f,,calc,A,stdev([record_id]),,,1,2,,,,,,,,",
     ],
 )
@@ -186,6 +187,11 @@ def test_what_becomes_something_else_is_still_written_as_it_was(row: str) -> Non
     source = dictionary("record_id,f,,text,ID,,,,,,,,,,,,,", row)
     written = write_dictionary(read_dictionary(source, code="X").definition).content
     assert read_rows(written, file="")[0] == read_rows(source, file="")[0]
+
+
+def test_a_calculation_of_itself_reaches_a_fixed_point_whatever_stands_in_its_other_cells() -> None:
+    source = dictionary("record_id,f,,text,ID,,,,,,,,,,,,,", "a,f,,calc,A,[a] = '1',,number,,,,,0,,,,,")
+    fixed_point(read_dictionary(source, code="X").definition)
 
 
 # Spellings of the file
