@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
-from crf.exports.rules import WORDS, Rule, Wanted
+from crf.exports.rules import TYPED_FREELY, WORDS, Rule, Wanted
 from crf.models import RecordExport
 from crf.selectors import NoBuild, definition_of
 from crf.services import exports
@@ -79,7 +79,7 @@ class ExportForm(forms.Form):
                 (f"{form.oid}.{item.name}", f"{form.oid} {item.label.of(shown)}")
                 for form in definition.forms
                 for item in form.questions.values()
-                if item.value_kind == "text" and item.role != "identifier"
+                if item.value_kind in TYPED_FREELY and item.role != "identifier"
             ],
         }
         for name, choices in given.items():
