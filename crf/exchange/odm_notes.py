@@ -12,7 +12,21 @@ from .xml_text import element
 OWN_LISTS = "CL.LOBULE."
 KIND_LIST, STATUS_LIST, MISSING_LIST = (f"{OWN_LISTS}{name}" for name in ("KIND", "STATUS", "MISSING"))
 BY_LIST, AT_LIST, REF_LIST = (f"{OWN_LISTS}{name}" for name in ("BY", "AT", "REF"))
-KINDS = ("query", "sdv", "comment", "missing", "signature", "value")
+KINDS = ("query", "message", "sdv", "comment", "missing", "signature", "value")
+# Of a query, a verification and a signature, and the steps of a query's thread.
+STATUSES = (
+    "open",
+    "answered",
+    "closed",
+    "verified",
+    "changed",
+    "signed",
+    "answer",
+    "close",
+    "reopen",
+    "comment",
+    "assign",
+)
 SIGNATURE = "SIG.LOBULE"
 
 
@@ -78,7 +92,7 @@ def codelists() -> list[str]:
     """The code lists that the flags point at; readers of this product pass over them."""
     return [
         _codelist(KIND_LIST, "Kind of annotation", KINDS),
-        _codelist(STATUS_LIST, "Status", ("open", "answered", "closed", "verified")),
+        _codelist(STATUS_LIST, "Status", STATUSES),
         _codelist(MISSING_LIST, "Why a value is missing", tuple(MISSING)),
         *(_external(oid, name) for oid, name in ((BY_LIST, "Account"), (AT_LIST, "Time"), (REF_LIST, "Reference"))),
     ]

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from django.db.models import Exists, OuterRef
+
 from crf.definitions.model import StudyDefinition
 from crf.exchange.odm_write import OdmDataWriter, OdmNote, OdmSignature
 from crf.exports.layout import TableLayout
 from crf.exports.rules import Rule
 from crf.exports.values import Rules, rules_of, treated
-from crf.models import Query, Record, SourceVerification, StudyBuild
+from crf.models import Query, QueryMessage, Record, SourceVerification, StudyBuild
+from crf.selectors import current_build
 from crf.selectors.export_rows import Scope
 from registry import pseudonyms
 from registry.models import Signature, Subject, User
@@ -23,9 +26,9 @@ NO_TIME = "2000-01-01T00:00:00+00:00"
 
 
 def builds(scope: Scope) -> list[tuple[StudyDefinition, StudyBuild]]:
-    """The builds that the study's records were made with, oldest first."""
+    """The builds that the study's records were made with, oldest first; the present one where there are no records."""
     used = Record.objects.filter(subject__study=scope.study).order_by().values("build").distinct()
-    found = StudyBuild.objects.filter(pk__in=used).order_by("pk")
+    found = list(StudyBuild.objects.filter(pk__in=used).order_by("pk")) or [current_build(scope.study)]
     return [(build.study_definition, build) for build in found]
 
 
@@ -36,10 +39,12 @@ def write(
     definition: StudyDefinition,
     build: StudyBuild,
     *,
+    tells_missing: bool,
     progress: Any,
 ) -> dict[str, int]:
-    """Write the records of one build; the number of them by form."""
-    rules = {form.oid: rules_of(layouts, form.oid) for form in definition.forms}
+    """Write the records of one build; the number of them by form. `tells_missing`: queries about forms that nobody
+    began stand in this file."""
+    rules = {layout.form: rules_of(layouts, layout.form) for layout in layouts}
     counted: dict[str, int] = defaultdict(int)
     with path.open("wb") as file, OdmDataWriter(
         file,
@@ -59,7 +64,8 @@ def write(
                 data = treated(record.data, rules[record.form], person["days"], scope.wanted)
                 writer.record(**_place(record, person), data=data, **around.of(record))
                 counted[record.form] += 1
-            waiting += [one | {"subject": people[one["subject"]]["name"]} for one in around.without_record(people)]
+            if tells_missing:
+                waiting += around.without_record()
             progress.step(definition.version)
         for one in waiting:
             writer.association(**one)
@@ -133,7 +139,12 @@ class _Around:
         found = SourceVerification.objects.filter(record__in=owners)
         self.verified = {one.record_id: one for one in found}
         self.queries: dict[tuple[int, str, int], list[Query]] = defaultdict(list)
-        asked = Query.objects.filter(study=scope.study, subject__in=people).select_related("opened_by", "visit")
+        asked = Query.objects.filter(study=scope.study, subject__in=people, form__in=rules)
+        if scope.wanted.events:
+            asked = asked.filter(visit__event__in=scope.wanted.events)
+        of_place = Record.objects.filter(visit=OuterRef("visit"), form=OuterRef("form"), repeat=OuterRef("repeat"))
+        asked = asked.annotate(has_record=Exists(of_place)).select_related("opened_by", "visit")
+        asked = asked.prefetch_related("messages__by") if self.identified else asked
         for query in asked.order_by("pk"):
             self.queries[query.visit_id, query.form, query.repeat].append(query)
 
@@ -144,7 +155,7 @@ class _Around:
 
     def of(self, record: Record) -> dict[str, Any]:
         queries = self.queries.pop((record.visit_id, record.form, record.repeat), [])
-        notes = [self.query(query) for query in queries if self.is_shown(record.form, query.item)]
+        notes = [note for query in queries if self.is_shown(record.form, query.item) for note in self.query(query)]
         notes += self.verification(record)
         if self.identified:
             notes += [
@@ -161,19 +172,24 @@ class _Around:
         rule = self.rules[form].get(group.partition("[")[0] if inner else "", {}).get(name, Rule.KEEP)
         return not rule.leaves_out
 
-    def query(self, query: Query) -> OdmNote:
-        """De-identified, the words of a query stay behind: they are free text."""
-        by = query.opened_by.username if query.opened_by else ""
-        text = query.text if self.identified else ""
-        return OdmNote(
-            kind="query",
-            item=query.item,
-            status=query.status,
-            text=text,
-            by=by,
-            at=self.at(query.opened_at, query.subject_id),
-            ref=f"Q-{query.pk:06d}",
-        )
+    def query(self, query: Query) -> list[OdmNote]:
+        """The question, then its thread. De-identified, words stay behind, and so does what was said: all free text."""
+        said = [("query", query.status, query.text if self.identified else "", query.opened_by, query.opened_at)]
+        for one in query.messages.all() if self.identified else ():
+            if one.act != QueryMessage.Act.OPEN:
+                said.append(("message", one.act, one.text, one.by, one.at))
+        return [
+            OdmNote(
+                kind=kind,
+                item=query.item,
+                status=status,
+                text=words,
+                by=by.username if by else "",
+                at=self.at(at, query.subject_id),
+                ref=f"Q-{query.pk:06d}",
+            )
+            for kind, status, words, by, at in said
+        ]
 
     def verification(self, record: Record) -> Iterable[OdmNote]:
         found = self.verified.get(record.pk)
@@ -193,12 +209,17 @@ class _Around:
             if self.is_shown(record.form, item)
         ]
 
-    def without_record(self, people: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    def without_record(self) -> list[dict[str, Any]]:
         """The queries about forms that nobody began."""
         return [
-            {"subject": query.subject_id, "site": people[query.subject_id]["site"], "event": query.visit.event}
-            | {"repeat": query.visit.repeat, "form": form, "number": number, "note": self.query(query)}
+            self.place(query) | {"form": form, "number": number, "note": note}
             for (_visit, form, number), queries in self.queries.items()
             for query in queries
-            if form in self.rules
+            if not query.has_record and self.is_shown(form, query.item)  # type: ignore[attr-defined]
+            for note in self.query(query)
         ]
+
+    def place(self, query: Query) -> dict[str, Any]:
+        person = self.people[query.subject_id]
+        whose = {"subject": person["name"], "site": person["site"]}
+        return whose | {"event": query.visit.event, "repeat": query.visit.repeat}

@@ -16,8 +16,8 @@ from crf.services import exports, queries, records, sdv
 from registry import pseudonyms
 from registry.services import people
 from tests.crf.exchange.odm_schema import faults
-from tests.crf.exported import filled, published
-from tests.study import PASSWORD, enter, person
+from tests.crf.exported import FULL, KINDS, filled, published
+from tests.study import DEFINITION, PASSWORD, both, enrol, enter, person
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,10 @@ def study(db):
     record = Record.objects.get(subject=subject, form="DM")
     monitor, signer = person("monitor", study=study, role="monitor"), person("pi", study=study, role="pi")
     visit = subject.visits.get(event="BASELINE")
-    queries.raise_query(subject=subject, visit=visit, form="DM", item="age", text="Sentinel question", by=monitor)
+    asked = queries.raise_query(
+        subject=subject, visit=visit, form="DM", item="age", text="Sentinel question", by=monitor
+    )
+    queries.answer(query=asked, text="Sentinel answer", by=by)
     queries.raise_query(subject=subject, visit=visit, form="LB", text="Where is the blood?", by=monitor)
     sdv.verify(record=record, by=monitor)
     records.sign(record=Record.objects.get(pk=record.pk), password=PASSWORD, by=signer)
@@ -68,6 +71,7 @@ def test_an_identified_file_says_what_is_stored_and_who_asked_verified_and_signe
         }
         assert read == entered, (one.key, read)
     text = content.decode()
+    assert "Sentinel answer" in text and 'CodeListOID="CL.LOBULE.STATUS">answer<' in text
     assert "Sentinel question" in text and "Where is the blood?" in text and "<Association" in text
     assert "<Signature>" in text and 'UserOID="USR.pi"' in text and "verified" in text and "Sentinel comment" in text
 
@@ -103,3 +107,43 @@ def test_the_same_state_gives_the_same_file(study, tmp_path):
         exports.export(study=study, folder=tmp_path / name, format="odm", wanted=Wanted(), by=by)
     one, two = ((tmp_path / name / "records-1.0.odm.xml").read_bytes() for name in ("one", "two"))
     assert one == two
+
+
+def two_builds(study):
+    """A record of a newer build, with a query, beside those of the first one; a visit at which nobody began a form."""
+    by = people.system_user()
+    published(version="2.0", forms=[*DEFINITION["forms"], KINDS | {"name": both("Kinds again")}])
+    subject = enrol(study.sites.get(code="01"), by=by, hospital_number="HN9")
+    enter(subject, "KINDS", FULL, by=by)
+    monitor = person("monitor2", study=study, role="monitor")
+    baseline = subject.visits.get(event="BASELINE")
+    for item in ("outcome", "age"):
+        queries.raise_query(subject=subject, visit=baseline, form="KINDS", item=item, text=f"Newer {item}?", by=monitor)
+
+
+def test_a_query_stands_once_with_its_record_and_never_beside_what_is_left_out(study, tmp_path):
+    two_builds(study)
+    written(study, tmp_path, identified=True)
+    files = {path.name: path.read_text() for path in (tmp_path / "out").glob("*.odm.xml")}
+    assert files.keys() == {"records-1.0.odm.xml", "records-2.0.odm.xml"}
+    whole = "".join(files.values())
+    assert whole.count("Newer age?") == whole.count("Sentinel question") == whole.count("Where is the blood?") == 1
+    assert "Newer age?" in files["records-2.0.odm.xml"] and "Newer outcome?" not in whole
+    assert [faults(content.encode()) for content in files.values()] == [[], []]
+
+
+def test_queries_about_forms_that_were_not_asked_for_stay_behind(study, tmp_path):
+    content = written(study, tmp_path, identified=True, forms=("DM",)).decode()
+    assert "Sentinel question" in content and "Where is the blood?" not in content
+    exports.export(
+        study=study, folder=tmp_path / "month", format="odm", wanted=Wanted(events=("MONTH1",)),
+        by=people.system_user(),
+    )  # fmt: skip
+    assert "Q-0" not in (tmp_path / "month" / "records-1.0.odm.xml").read_text()
+
+
+def test_a_study_without_records_is_a_file_without_records(tmp_path):
+    study = published().study
+    exports.export(study=study, folder=tmp_path / "out", format="odm", wanted=Wanted(), by=people.system_user())
+    content = (tmp_path / "out" / "records-1.0.odm.xml").read_bytes()
+    assert faults(content) == [] and b"<SubjectData" not in content
