@@ -54,9 +54,13 @@ def _row(
     meant = item.definition if item and item.definition else PARTS.get(column.part)
     return (
         layout.name, column.name, column.item, column.part, column.kind, column.label.of(language), column.label.zh,
-        column.label.en, column.unit, question.rule.value if question else Rule.KEEP.value,
+        column.label.en, column.unit, _rule(column, question).value,
         meant.zh if meant else "", meant.en if meant else "", (item.cdisc or "") if item else "", *shorts,
     )  # fmt: skip
+
+
+def _rule(column: Column, question: Question | None) -> Rule:
+    return question.rule if question else column.rule
 
 
 def code_rows(layouts: Sequence[TableLayout], language: str) -> Iterator[tuple[str, ...]]:
@@ -135,8 +139,8 @@ def _printed(layout: TableLayout, language: str) -> Iterator[list[str]]:
         codes = "<br/>".join(
             f"{escape(choice.code)} = {escape(choice.label.of(language))}" for choice in column.choices
         )
-        treated = question and question.rule is not Rule.KEEP and column.part == "value"
-        rule = WORDS[question.rule].of(language) if question and treated else ""
+        treated = _rule(column, question) is not Rule.KEEP and column.part == "value"
+        rule = WORDS[_rule(column, question)].of(language) if treated else ""
         yield [
             escape(column.name),
             column.kind,

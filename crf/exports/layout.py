@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from crf.definitions.model import Choice, Form, Item, StudyDefinition, Text
 
@@ -16,7 +16,8 @@ NUMBERS = ("integer", "decimal")
 
 @dataclass(frozen=True)
 class Column:
-    """One column: `kind` is text, integer, decimal, date, datetime, time or flag; `item` is empty for keys."""
+    """One column: `kind` is text, integer, decimal, date, datetime, time or flag; `item` is empty for keys, whose
+    `rule` says what happens to them."""
 
     name: str
     kind: str
@@ -25,6 +26,7 @@ class Column:
     part: str = "value"
     choices: tuple[Choice, ...] = ()
     unit: str = ""
+    rule: Rule = Rule.KEEP
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def _add(union: _Union, group: str, study: StudyDefinition, items: Iterable[Item
 
 def _table(union: _Union, group: str, label: Text, wanted: Wanted) -> TableLayout:
     oid = union.form.oid
-    keys = tuple(key for key in KEYS if group or key.name != "row")
+    keys = tuple(_treated(key, wanted) for key in KEYS if group or key.name != "row")
     taken = {key.name for key in keys}
     questions = []
     for asked in union.items.get(group, {}).values():
@@ -135,6 +137,11 @@ def _table(union: _Union, group: str, label: Text, wanted: Wanted) -> TableLayou
         )
     name = f"{oid}__{group}" if group else oid
     return TableLayout(name, oid, group, label, keys, tuple(questions))
+
+
+def _treated(key: Column, wanted: Wanted) -> Column:
+    moves = key.kind == "date" and not wanted.identified
+    return replace(key, rule=Rule.SHIFT) if moves else key
 
 
 def _question(form: str, group: str, asked: list[tuple[StudyDefinition, Item]], wanted: Wanted) -> Question:

@@ -24,8 +24,10 @@ def write(
     format: str,
     layouts: Sequence[TableLayout],
     rows: Mapping[str, int],
+    lost: Mapping[str, Mapping[str, int]],
 ) -> dict[str, Any]:
-    """Write manifest.json over the files of `folder` and return it. `origin` says who, when, which study and builds."""
+    """Write manifest.json over the files of `folder` and return it. `origin` says who, when, which study and builds,
+    `lost` how many texts of each column of a table the format could not hold whole."""
     found = {
         "format": FORMAT,
         "files_format": format,
@@ -34,7 +36,9 @@ def write(
         "deidentification": _treatment(wanted),
         "items": {question.path: question.rule.value for layout in layouts for question in layout.questions},
         "tables": {
-            layout.name: {"rows": rows.get(layout.name, 0), "columns": len(layout.columns)} for layout in layouts
+            layout.name: {"rows": rows.get(layout.name, 0), "columns": len(layout.columns)}
+            | ({"texts_cut": dict(lost[layout.name])} if layout.name in lost else {})
+            for layout in layouts
         },
         "files": {
             path.relative_to(folder).as_posix(): sha256(path)

@@ -37,11 +37,15 @@ UNIX_DAY = dt.date(1970, 1, 1)
 
 def write_package(
     path: Path, layout: TableLayout, batches: Iterable[pa.RecordBatch], *, format: str, language: str
-) -> int:
-    """Write `layout`'s rows in `format` (xpt, xpt8, sav, dta) with labels in `language`; the number of rows."""
+) -> tuple[int, dict[str, int]]:
+    """Write `layout`'s rows in `format` (xpt, xpt8, sav, dta) with labels in `language`.
+
+    The number of rows, and by column how many of its texts were too long for the format and are cut.
+    """
     table = pa.Table.from_batches(list(batches), schema(layout.columns))
     names = adapted([column.name for column in layout.columns], format)
-    data = pd.DataFrame({names[column.name]: _values(table, column, layout, format) for column in layout.columns})
+    lost: dict[str, int] = {}
+    data = pd.DataFrame({names[column.name]: _values(table, column, layout, format, lost) for column in layout.columns})
     given: dict[str, Any] = {
         "column_labels": [_label(column, format, language) for column in layout.columns],
         "file_label": cut(layout.label.of(language), 40),
@@ -54,7 +58,7 @@ def write_package(
         given["variable_value_labels"] = {name: labels for name, labels in found.items() if labels}
     _WRITERS[format](path, data, layout, names, given)
     _without_time(path, format)
-    return len(data)
+    return len(data), lost
 
 
 def _write_sav(path: Path, data: pd.DataFrame, layout: TableLayout, names: dict[str, str], given: Any) -> None:
@@ -114,8 +118,9 @@ def _companion(column: Column, layout: TableLayout) -> str | None:
     return next(told, None) if column.item else None
 
 
-def _values(table: pa.Table, column: Column, layout: TableLayout, format: str) -> Any:
-    """The column as the package holds it; a column without any value has its type all the same."""
+def _values(table: pa.Table, column: Column, layout: TableLayout, format: str, lost: dict[str, int]) -> Any:
+    """The column as the package holds it; a column without any value has its type all the same. `lost` is told of cut
+    texts."""
     stored = table[column.name]
     _day, in_day, in_second, *_ = CLOCKS[format]
     if column.kind == "date":
@@ -126,7 +131,11 @@ def _values(table: pa.Table, column: Column, layout: TableLayout, format: str) -
         return (seconds + (UNIX_DAY - _day).days * 86400.0) * in_second
     numbers = code_numbers(column, format)
     if numbers is None and column.kind in ("text", "time"):
-        return stored.to_pandas().fillna("").map(lambda text: cut(text, TEXT[format])).astype(object)
+        whole = stored.to_pandas().fillna("")
+        fitting = whole.map(lambda text: cut(text, TEXT[format])).astype(object)
+        if count := int((fitting != whole).sum()):
+            lost[column.name] = count
+        return fitting
     plain = stored.to_pandas()
     plain = plain.map(numbers) if numbers is not None else plain
     return _with_missing(plain.astype("float64"), table, column, layout, format)

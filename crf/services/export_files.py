@@ -48,6 +48,7 @@ class Package:
     progress: Progress
     source: Any
     rows: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def write(self) -> dict[str, Any]:
         """Everything; returns the manifest."""
@@ -67,6 +68,7 @@ class Package:
             format=self.format,
             layouts=self.layouts,
             rows=self.rows,
+            lost=self.lost,
         )
 
     def _batches(self, layout: TableLayout) -> Iterator[pa.RecordBatch]:
@@ -85,7 +87,9 @@ class Package:
 
         suffix = "xpt" if self.format == "xpt8" else self.format
         path = self.folder / f"{layout.name.lower() if suffix == 'xpt' else layout.name}.{suffix}"
-        return packages.write_package(path, layout, batches, format=self.format, language=language)
+        rows, lost = packages.write_package(path, layout, batches, format=self.format, language=language)
+        self.lost |= {layout.name: lost} if lost else {}
+        return rows
 
     def _write_workbook(self) -> None:
         book = writers.Workbook(self.folder / "records.xlsx")
@@ -97,9 +101,11 @@ class Package:
 
     def _write_odm(self) -> None:
         """One file for each build: records stay under the metadata they were made with."""
-        for definition, build in export_odm.builds(self.scope):
+        builds = export_odm.builds(self.scope)
+        for definition, build in builds:
             path = self.folder / f"records-{definition.version}.odm.xml"
-            counted = export_odm.write(path, self.scope, self.layouts, definition, build, progress=self.progress)
+            tells = {"tells_missing": build == builds[-1][1], "progress": self.progress}
+            counted = export_odm.write(path, self.scope, self.layouts, definition, build, **tells)
             for form, rows in counted.items():
                 self.rows[form] = self.rows.get(form, 0) + rows
 

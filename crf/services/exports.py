@@ -39,6 +39,8 @@ from registry.services import signatures
 KIND = "records.export"
 MEANING = "I take these records out of the system with what identifies or unblinds"
 KEPT_DAYS = 7
+ASIDE = "export-"  # how the folders begin in which exports are made
+LONGEST = dt.timedelta(days=1)  # no export takes longer
 
 
 class ExportRefused(ValueError):
@@ -172,8 +174,12 @@ def fetch(*, made: RecordExport, by: User) -> Path:
 
 
 def discard(*, by: User) -> int:
-    """Remove the files that were kept long enough; how many."""
+    """Remove the files that were kept long enough; how many. What a worker that was killed left behind goes too."""
     authorise(by, Permission.AUDIT_SEAL)
+    oldest = timezone.now() - LONGEST
+    for left in Path(default_storage.path("incoming")).glob(f"{ASIDE}*"):
+        if left.stat().st_mtime < oldest.timestamp():
+            shutil.rmtree(left, ignore_errors=True)
     gone = 0
     for made in RecordExport.objects.filter(expires_at__lte=timezone.now()).exclude(path=""):
         Path(default_storage.path(made.path)).unlink(missing_ok=True)
@@ -275,7 +281,7 @@ def _refuse_unknown(study: Study, wanted: Wanted, format: str, by: User) -> None
 @contextlib.contextmanager
 def _aside() -> Iterator[Path]:
     """A folder on the storage's own disk that is gone afterwards."""
-    folder = Path(default_storage.path(f"incoming/export-{uuid.uuid4().hex}"))
+    folder = Path(default_storage.path(f"incoming/{ASIDE}{uuid.uuid4().hex}"))
     folder.mkdir(parents=True, mode=0o700)
     try:
         yield folder

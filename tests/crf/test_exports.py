@@ -153,6 +153,13 @@ def test_identifiers_free_text_birth_dates_and_blinded_items_have_no_column(stud
     }
 
 
+def test_the_dictionary_says_of_every_column_what_was_done_to_it(study, tmp_path, system, pi):
+    rules = {row["column"]: row["rule"] for row in lines(made(study, tmp_path, system) / "dictionary.csv")}
+    assert (rules["visited_on"], rules["seen"], rules["dose"]) == ("shifted", "shifted", "kept")
+    folder = made(study, tmp_path, pi, folder="identified", identified=True)
+    assert {row["rule"] for row in lines(folder / "dictionary.csv")} == {"kept", "left_out_blinded"}
+
+
 def test_text_that_is_named_as_harmless_is_kept_and_disarmed(study, records, tmp_path, system):
     folder = made(study, tmp_path, system, keep_text=("KINDS.scanner",))
     assert by_subject(lines(folder / "KINDS.csv"))[name_of(records[0])]["scanner"] == f"'{HOSTILE}"
@@ -261,6 +268,26 @@ def test_stata_has_labels_and_letters_for_missing_values(study, records, tmp_pat
     assert (raw["dose"][row], raw["age"][row], raw["sex"][row]) == ("a", "b", "b")
     assert about.variable_value_labels["sex"] == {1: "F: Female", 2: "M: Male"}
     assert set(frame["sex"].dropna()) == {1.0} and set(frame["grade"].dropna()) == {2.0}
+
+
+@pytest.mark.parametrize(
+    ("format", "file", "read", "most"),
+    [("xpt", "kinds.xpt", pyreadstat.read_xport, 198), ("dta", "KINDS.dta", pyreadstat.read_dta, 2043)],
+)
+def test_texts_that_a_format_cannot_hold_whole_are_counted_in_the_manifest(
+    study, records, tmp_path, system, format, file, read, most
+):  # fmt: skip
+    enter(records[2].subject, "KINDS", {"scanner": "很长" * 1000}, by=system)
+    folder = made(study, tmp_path, system, format, keep_text=("KINDS.scanner",))
+    frame, _ = read(folder / file)
+    column = next(name for name in frame if name.casefold() == "scanner")
+    assert max(len(text.encode()) for text in frame[column]) == most, "whole characters within 200 or 2045 bytes"
+    assert cut_texts(folder) == {"scanner": 1}
+    assert cut_texts(made(study, tmp_path, system, "sav", "sav", keep_text=("KINDS.scanner",))) == {}
+
+
+def cut_texts(folder: Path) -> dict[str, int]:
+    return json.loads((folder / "manifest.json").read_text())["tables"]["KINDS"].get("texts_cut", {})
 
 
 @pytest.mark.parametrize("format", ["xpt", "xpt8"])

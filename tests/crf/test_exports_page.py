@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -127,3 +128,15 @@ def test_what_is_not_in_the_lists_is_refused(study):
     assert client.post(URL, CHOSEN | {"make": "1", "sites": ["01"]}).status_code == 422
     assert client.post(URL, CHOSEN | {"make": "1", "format": "exe"}).status_code == 422
     assert not RecordExport.objects.exists()
+
+
+def test_what_a_killed_worker_left_behind_is_gone_after_a_day(study):
+    left = Path(default_storage.path("incoming/export-left"))
+    fresh = Path(default_storage.path("incoming/export-fresh"))
+    for folder in (left, fresh):
+        folder.mkdir(parents=True)
+        (folder / "DM.csv").write_text("Name0")
+    long_ago = (timezone.now() - dt.timedelta(days=2)).timestamp()
+    os.utime(left, (long_ago, long_ago))
+    exports.discard(by=people.system_user())
+    assert not left.exists() and fresh.exists()

@@ -71,6 +71,8 @@ class Command(BaseCommand):
             return
         for name, table in made["tables"].items():
             self.stdout.write(f"{name}: {table['rows']} rows, {table['columns']} columns")
+            for column, count in table.get("texts_cut", {}).items():
+                self.stdout.write(f"{name}.{column}: {count} texts are longer than the format allows and were cut")
         self.stdout.write(f"{made['format']}, {len(made['files'])} files in {options['output']}")
 
 
