@@ -5,10 +5,11 @@ Names and texts come from study definitions, which anybody may have written: eve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from .layout import KEYS, Question, TableLayout
-from .naming import adapted
+from .naming import LIMITS, adapted, unique
+from .rules import Rule
 from .sql import identifier, literal
 
 SCHEMA = "analysis"
@@ -33,12 +34,15 @@ DAY, MONTH, YEAR = "'^[0-9]{4}-[0-9]{2}-[0-9]{2}$'", "'^[0-9]{4}-[0-9]{2}-UK$'",
 
 def is_shown(question: Question) -> bool:
     """Views show what was recorded, without what identifies a person and without blinded items."""
-    return question.item.role != "identifier" and not question.item.blinded and question.kind != "file"
+    return question.rule not in (Rule.BLINDED, Rule.IDENTIFIER, Rule.FILE)
 
 
-def view_name(study: str, layout: TableLayout) -> str:
-    """`v_<study>_<form>`, within PostgreSQL's 63 characters."""
-    return adapted([f"v_{study}_{layout.name}".lower()], "sql").popitem()[1]
+def view_names(study: str, layouts: Sequence[TableLayout], taken: Collection[str]) -> list[str]:
+    """`v_<study>_<form>` of each table, within PostgreSQL's 63 characters; none is `taken` and no two are alike."""
+    names: list[str] = []
+    for layout in layouts:
+        names.append(unique(f"v_{study}_{layout.name}".lower(), {*taken, *names}, LIMITS["sql"]))
+    return names
 
 
 def mark(study: str) -> str:
@@ -46,12 +50,12 @@ def mark(study: str) -> str:
     return f"lobule-records/1 {study}: "
 
 
-def create_view(study: str, study_id: int, layout: TableLayout) -> Iterator[str]:
+def create_view(name: str, study: str, study_id: int, layout: TableLayout) -> Iterator[str]:
     """The statements that make one view, name what its columns mean, and let the reporting role read it."""
-    place = f"{SCHEMA}.{identifier(view_name(study, layout))}"
+    place = f"{SCHEMA}.{identifier(name)}"
     columns = list(_columns(layout))
-    names = adapted([name for name, _, _ in columns], "sql")
-    listed = ",\n  ".join(f"{expression} AS {identifier(names[name])}" for name, expression, _ in columns)
+    names = adapted([column for column, _, _ in columns], "sql")
+    listed = ",\n  ".join(f"{expression} AS {identifier(names[column])}" for column, expression, _ in columns)
     source = "record.data"
     rows = (
         f"CROSS JOIN LATERAL jsonb_array_elements({source}->{literal(layout.group)}) AS entry(value)\n"
@@ -70,8 +74,8 @@ def create_view(study: str, study_id: int, layout: TableLayout) -> Iterator[str]
     )
     label = mark(study) + f"{layout.label.zh} / {layout.label.en}"
     yield f"COMMENT ON VIEW {place} IS {literal(label)}"
-    for name, _expression, text in columns:
-        yield f"COMMENT ON COLUMN {place}.{identifier(names[name])} IS {literal(text)}"
+    for column, _expression, text in columns:
+        yield f"COMMENT ON COLUMN {place}.{identifier(names[column])} IS {literal(text)}"
     yield f"GRANT SELECT ON {place} TO {READER}"
 
 

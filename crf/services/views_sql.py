@@ -36,15 +36,16 @@ def create(*, study: Study, by: User) -> list[str]:
     authorise(by, Permission.BUILD_RELEASE, study=study)
     if OWNER not in connections:
         raise NoOwner(_("Views are made by the owner of the tables: set DATABASE_OWNER_URL."))
-    layouts = tables(export_rows.definitions(study), Wanted(identified=True, blinded=True))
+    layouts = tables(export_rows.definitions(study), Wanted())
     with transaction.atomic(using=OWNER), connections[OWNER].cursor() as cursor:
         cursor.execute(OLD_VIEWS, [view_sql.SCHEMA, view_sql.mark(study.code)])
         for (name,) in cursor.fetchall():
             cursor.execute(f"DROP VIEW {view_sql.SCHEMA}.{name}")
-        for layout in layouts:
-            for statement in view_sql.create_view(study.code, study.pk, layout):
+        cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace", [view_sql.SCHEMA])
+        names = view_sql.view_names(study.code, layouts, [taken for (taken,) in cursor.fetchall()])
+        for name, layout in zip(names, layouts, strict=True):
+            for statement in view_sql.create_view(name, study.code, study.pk, layout):
                 cursor.execute(statement)
-    names = [view_sql.view_name(study.code, layout) for layout in layouts]
     with audit.change(by=by):
         audit.event(kind="views.create", study=study, details={"views": len(names)})
     return names

@@ -10,12 +10,15 @@ import pytest
 from django.core.management import call_command
 from django.db import ProgrammingError, connection
 
-from crf.exports import sql
+from crf.definitions.model import StudyDefinition
+from crf.exports import sql, view_sql
+from crf.exports.layout import tables
+from crf.exports.rules import Wanted
 from registry.models import AuditEvent
 from registry.services import people
 from tests import servers
 from tests.crf.exported import EVENTS, KINDS, filled, published
-from tests.study import DEFINITION, enter
+from tests.study import DEFINITION, both, enter
 
 EVIL = "x'; DROP TABLE crf_record CASCADE; -- \" $$ \\ %s %(a)s {0} \n"
 NAME = 'a" b'
@@ -104,3 +107,19 @@ def test_a_quoted_text_is_that_text(transactional_clone, text):
         assert cursor.fetchone() == (text,)
         cursor.execute(f"SELECT 1 AS {sql.identifier(NAME)}")
         assert cursor.description[0].name == NAME
+
+
+def test_tables_whose_names_come_out_alike_have_views_of_their_own():
+    form = {"oid": "F" * 40, "name": both("F")}
+    groups = [
+        {
+            "name": both(name),
+            "rows": {"name": f"{'g' * 40}{name}"},
+            "items": [{"name": name, "type": "integer", "label": both(name)}],
+        }
+        for name in ("one", "two")
+    ]
+    study = StudyDefinition.from_json({**DEFINITION, "forms": [*DEFINITION["forms"], form | {"sections": groups}]})
+    names = view_sql.view_names("LIVER", tables([study], Wanted()), {"v_liver_dm"})
+    assert len(set(names)) == len(names) and max(map(len, names)) <= 63
+    assert names[0] == "v_liver_dm_2", "another study's view has that name"
