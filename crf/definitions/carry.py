@@ -1,8 +1,9 @@
 """A record's data under another version of its form: what stays, what nobody asks any more, what fails, what is new.
 
 Nothing is ever cleared. An answer to a question that is gone stays under its name; an answer whose name now means
-something else (derived, a repeating group, a label), and a derived value that can't be derived any more, stay under
-`name@version`, the version being the one that asked. Such orphans count nowhere and no later save clears them.
+something else (derived, a repeating group, a label, a number in a unit that is not converted), and a derived value
+that can't be derived any more, stay under `name@version`, the version being the one that asked. Such orphans count
+nowhere and no later save clears them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from .check import Context, Finding, FormState, evaluate
 from .errors import Refusal
 from .model import Form, Item, StudyDefinition
 from .rows import ROW, flat, is_rows
-from .values import BadValue, parse_value
+from .units import is_same_unit, units_of
+from .values import CODED, TYPED, BadValue, is_missing, no_choice, parse_value, plain_number, typed_in_unit
 
 Values = Mapping[str, Any]
 
@@ -53,12 +55,18 @@ class _Carrier:
         self.data, self.context, self.version = data, context, version
         self.orphaned: dict[str, Any] = {}
         self.failed: dict[str, Refusal] = {}
+        self.given: Mapping[str, Mapping[str, str]] = data.get(TYPED) or {}
+        # Of converted numbers, what stays: of those that the new form asks, as they are answered.
+        self.typed = {place: typed for place, typed in self.given.items() if not new.has(place)}
         self.reread: dict[str, tuple[Any, Any]] = {}
 
     def run(self) -> Carried:
         values: dict[str, Any] = {}
         for name, value in self.data.items():
-            values |= self.value(name, value)
+            if name != TYPED:
+                values |= self.value(name, value)
+        if self.typed:
+            values[TYPED] = self.typed
         state = evaluate(self.new, values, self.context)
         carried = self.with_lost(self.data, dict(state.values))
         self.derive_rows(carried)
@@ -87,7 +95,7 @@ class _Carrier:
         if not item.is_entered or item.type == "group" or is_rows(value):
             self.orphaned[name] = value
             return {self.aside(name, value, self.data): value}
-        return {name: self.read(item, name, value)}
+        return self.answer(item, name, value, self.data)
 
     def row(self, group: str, row: Values) -> dict[str, Any]:
         found: dict[str, Any] = {ROW: row[ROW]}
@@ -104,17 +112,42 @@ class _Carrier:
                 self.orphaned[place] = value
                 found[self.aside(name, value, row)] = value
             else:
-                found[name] = self.read(item, place, value) if item.is_entered else value
+                found |= self.answer(item, place, value, row) if item.is_entered else {name: value}
         return found
 
     def is_entered(self, form: Form, name: str) -> bool:
         item = form.items.get(name) or form.questions.get(name)
         return item is None or item.is_entered
 
-    def read(self, item: Item, place: str, value: Any) -> Any:
-        """The answer as the new item stores it; as it is where the item doesn't take it."""
+    def answer(self, item: Item, place: str, value: Any, taken: Values) -> dict[str, Any]:
+        """The answer under its name; aside where it is a number in a unit that the new item doesn't convert."""
+        old = self.asked(item.name)
+        unit = _other_unit(old, item, value)
+        source, given = value, self.given.get(place)
+        if given and given["unit"] in units_of(item):
+            source = given
+        elif unit in units_of(item):
+            source = {"value": plain_number(value), "unit": unit}
+        elif unit:
+            self.failed[place] = Refusal(
+                f"以 {unit} 录入,本条现为 {item.unit},且未声明换算",
+                f"entered in {unit}; the item is in {item.unit} now and declares no conversion",
+            )
+        stored = value if place in self.failed else self.read(old, item, place, value, source)
+        name = self.aside(item.name, value, taken) if unit and place in self.failed else item.name
+        if kept := given if name != item.name else typed_in_unit(item, source):
+            self.typed[place.removesuffix(item.name) + name] = kept
+        return {name: stored}
+
+    def asked(self, name: str) -> Item | None:
+        """The item as the old form asked it, in the same group or outside of any."""
+        is_there = self.old.group_of.get(name) == self.new.group_of.get(name)
+        return self.old.questions.get(name) if is_there else None
+
+    def read(self, old: Item | None, item: Item, place: str, value: Any, source: Any) -> Any:
+        """`source`, what was answered, as the new item stores it; `value` as it is where the item doesn't take it."""
         try:
-            parsed = parse_value(item, self.study.codelist(item), value)
+            parsed = self.parsed(old, item, source)
         except BadValue as bad:
             self.failed[place] = bad
             return value
@@ -126,11 +159,23 @@ class _Carrier:
             return parsed
         return value
 
+    def parsed(self, old: Item | None, item: Item, value: Any) -> Any:
+        """As somebody's answer is read, but a stored code is that code only, and no word is a reason for missing."""
+        codelist = self.study.codelist(item)
+        if codelist and old and old.value_kind in CODED and item.value_kind in CODED:
+            for code in value if isinstance(value, list) else [value]:
+                if isinstance(code, str) and code not in codelist.by_code:
+                    raise no_choice(codelist, code)
+        parsed = parse_value(item, codelist, value)
+        if is_missing(parsed) and not is_missing(value):
+            raise BadValue(f"“{str(value)[:40]}”不是本条的答案", f"{str(value)[:40]!r} is no answer to this item")
+        return parsed
+
     def with_lost(self, before: Values, after: dict[str, Any]) -> dict[str, Any]:
         """`after`, with the derived values of `before` that it no longer has put aside."""
         kept = {name: value for name, value in after.items() if value is not None and value != []}
         for name, value in before.items():
-            if name not in kept and self.aside(name, value, kept) not in kept:
+            if name not in (*kept, TYPED) and self.aside(name, value, kept) not in kept:
                 kept[self.aside(name, value, kept)] = value
         return kept
 
@@ -159,6 +204,14 @@ class _Carrier:
         while wanted in taken and taken[wanted] != value:
             wanted, number = f"{base}.{number}", number + 1
         return wanted
+
+
+def _other_unit(old: Item | None, item: Item, value: Any) -> str:
+    """The unit that a stored number is in, where the new item is in another: as that item spells it if it converts."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not old or not old.unit or not item.unit or is_same_unit(old.unit, item.unit):
+        return ""
+    return next((one.unit for one in item.units if is_same_unit(one.unit, old.unit)), old.unit)
 
 
 def gone(new: StudyDefinition, event: str, form: str, repeat: int) -> Refusal | None:

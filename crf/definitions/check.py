@@ -21,11 +21,12 @@ HIDDEN = Text(
     zh="按已填内容本条不适用,但仍有值;请核对,如需清除请说明原因",
     en="Does not apply given the other answers, yet has a value; check it, and give a reason if you clear it",
 )
+OWN_CHECKS = frozenset({"range", "soft_range", "required", "hidden", "derive", "rule", "rows"})
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to look at. `check` is range, soft_range, required, hidden, derive, rule, rows, or a check's id.
+    """Something to look at. `check` is one of OWN_CHECKS, or a check's id.
 
     `item` and `items` are addresses: `dose`, or `meds[3].dose` inside a repeating group.
     """
@@ -87,7 +88,11 @@ class FormState:
             for name, value in self.values.items()
             if value is not None and value != [] and (name in self.visible or self._is_orphan(name))
         }
-        typed = {place: given for place, given in self.values.get(TYPED, {}).items() if place in self.visible}
+        typed = {
+            place: given
+            for place, given in self.values.get(TYPED, {}).items()
+            if place in self.visible or self._is_orphan(place.rpartition("].")[2])
+        }
         return kept | {TYPED: typed} if typed else kept
 
     def _is_orphan(self, name: str) -> bool:

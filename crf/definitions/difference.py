@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from .model import Codelist, Event, Form, Item, Section, StudyDefinition, StudyFile, Text, canonical
+from .units import is_same_unit
 
 # none: data are not touched; look: they mean, show or calculate something else; may_fail: a stored value may not be
 # what the item takes now; orphan: a stored value may be asked for no longer.
@@ -117,10 +118,17 @@ class Change:
         return words.of(language) if words else self.aspect
 
     def old_of(self, language: str) -> str:
-        return said(self.old, language)
+        return self._said(self.old, language)
 
     def new_of(self, language: str) -> str:
-        return said(self.new, language)
+        return self._said(self.new, language)
+
+    def _said(self, value: Any, language: str) -> str:
+        """In one language, or in both where only the other one changed."""
+        before, after = said(self.old, language), said(self.new, language)
+        if before and before == after:
+            return " · ".join(said(value, one) for one in ("zh", "en"))
+        return said(value, language)
 
 
 def said(value: Any, language: str) -> str:
@@ -239,8 +247,17 @@ def _codelists(old: StudyDefinition, new: StudyDefinition) -> Iterator[Change]:
             yield Change("codelist", "", name, label, aspect, _codes(before), _codes(after), "none")
             continue
         for field, one, other in _fields(before, after):
-            shown = (_codes(before), _codes(after)) if field == "choices" else (one, other)
+            shown = _choices(before, after) if field == "choices" else (one, other)
             yield Change("codelist", "", name, after.name, field, shown[0], shown[1], "none")
+
+
+def _choices(old: Codelist, new: Codelist) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The codes with their words; where these are the same, the choices that differ in what stands behind them."""
+    before, after = _codes(old), _codes(new)
+    if list(before.items()) != list(after.items()):
+        return before, after
+    changed = [code for code in before if old.by_code[code] != new.by_code[code]]
+    return {code: old.by_code[code] for code in changed}, {code: new.by_code[code] for code in changed}
 
 
 def _codes(codelist: Codelist | None) -> dict[str, Text]:
@@ -443,11 +460,18 @@ def _less(old: int | None, new: int | None) -> bool:
     return new is not None and (old is None or new < old)
 
 
+def _unit_effect(old: Item, new: Item) -> Effect:
+    """A stored number in another unit is converted where the new item says how, and else is no answer to it."""
+    if not old.unit or not new.unit or not new.is_entered or is_same_unit(old.unit, new.unit):
+        return "look"
+    return "look" if any(is_same_unit(old.unit, one.unit) for one in new.units) else "may_fail"
+
+
 EFFECT_OF: dict[str, Effect | Callable[[Item, Item], Effect]] = {
     "type": _type_effect,
     "label": "look",
-    "unit": "look",
-    "units": "none",
+    "unit": _unit_effect,
+    "units": lambda old, new: "look" if set(old.units) - set(new.units) else "none",
     "precision": lambda old, new: "may_fail" if _less(old.precision, new.precision) else "none",
     "max_length": lambda old, new: "may_fail" if _less(old.max_length, new.max_length) else "none",
     "range": lambda old, new: "may_fail" if _narrower(old.range, new.range) else "none",

@@ -6,6 +6,7 @@ import math
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
+from .ctcae import plain_unit
 from .model import Item, UnitConversion
 
 EXACT = Context(prec=60)  # fifteen digits entered times seventeen of a factor lose nothing
@@ -35,6 +36,11 @@ def to_own(item: Item, number: Decimal, unit: str) -> float | int:
     if item.precision is not None:
         exact = exact.quantize(Decimal(1).scaleb(-item.precision), ROUND_HALF_UP, EXACT)
     return float(exact) + 0.0
+
+
+def is_same_unit(one: str | None, other: str | None) -> bool:
+    """Whether two spellings are one unit: umol/L and µmol/L, 10⁹/L and ×10^9/L, g/dl and g/dL."""
+    return plain_unit(one).casefold() == plain_unit(other).casefold()
 
 
 def limit_in(unit: str, item: Item, limit: float | None) -> float | None:

@@ -21,6 +21,7 @@ from .model import NUMERIC, Choice, Codelist, Item, Text
 from .units import as_typed, to_own, units_of
 
 MAX_TEXT = 4000
+CODED = ("choice", "choices")
 TYPED = "_typed"
 MISSING = {
     "not_done": Text(zh="未做", en="Not done"),
@@ -367,13 +368,18 @@ def _parse_coded(item: Item, codelist: Codelist | None, raw: Any) -> Any:
 def _code(codelist: Codelist, raw: Any) -> str:
     choice = _find(codelist, raw)
     if choice is None:
-        zh = "、".join(f"{c.code}={c.label.zh}" for c in codelist.choices[:12])
-        en = ", ".join(f"{c.code} = {c.label.en}" for c in codelist.choices[:12])
-        more = len(codelist.choices) - 12
-        tail_zh, tail_en = (f" 等{len(codelist.choices)}项", f" and {more} more") if more > 0 else ("", "")
-        shown = str(raw)[:40]
-        raise BadValue(f"“{shown}”不在选项中:{zh}{tail_zh}", f"{shown!r} is not one of: {en}{tail_en}")
+        raise no_choice(codelist, raw)
     return choice.code
+
+
+def no_choice(codelist: Codelist, raw: Any) -> BadValue:
+    """What to say of an answer that is none of the choices."""
+    zh = "、".join(f"{c.code}={c.label.zh}" for c in codelist.choices[:12])
+    en = ", ".join(f"{c.code} = {c.label.en}" for c in codelist.choices[:12])
+    more = len(codelist.choices) - 12
+    tail_zh, tail_en = (f" 等{len(codelist.choices)}项", f" and {more} more") if more > 0 else ("", "")
+    shown = str(raw)[:40]
+    return BadValue(f"“{shown}”不在选项中:{zh}{tail_zh}", f"{shown!r} is not one of: {en}{tail_en}")
 
 
 def _find(codelist: Codelist, raw: Any) -> Choice | None:
@@ -421,7 +427,7 @@ def display_value(
         colon = "：" if language.lower().startswith("zh") else ": "
         return f"{text}{colon}{value['reason']}" if value.get("reason") else text
     kind = item.value_kind
-    if kind in ("choice", "choices"):
+    if kind in CODED:
         codes = value if isinstance(value, list) else [value]
         labels = [_label(codelist, str(code), language) for code in codes]
         return ("、" if language.lower().startswith("zh") else ", ").join(labels)

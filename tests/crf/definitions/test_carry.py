@@ -5,25 +5,33 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crf.definitions.carry import Carried, carry, gone
 from crf.definitions.model import Form, StudyDefinition
 from crf.definitions.rows import ROW
+from crf.definitions.values import TYPED
 from tests.crf.definitions.test_difference import studies
 from tests.study import DEFINITION, both
 
 OLD = StudyDefinition.from_json(DEFINITION)
 
 
-def under(form: str, data: dict[str, Any], edit: Any, context: dict[str, Any] | None = None) -> Carried:
-    """`data` of the small study's form under what `edit(definition, items)` makes of it."""
+def under(
+    form: str, data: dict[str, Any], edit: Any, context: dict[str, Any] | None = None, *, old: Any = None
+) -> Carried:
+    """`data` of the small study's form (as `old(definition)` makes it) under what `edit(definition, items)` does."""
+    raw = copy.deepcopy(DEFINITION)
+    if old:
+        old(raw)
+    before = StudyDefinition.from_json(raw)
     raw = copy.deepcopy(DEFINITION)
     items = {item["name"]: item for one in raw["forms"] for part in one["sections"] for item in part["items"]}
     edit(raw, items)
     new = StudyDefinition.from_json(raw)
-    return carry(OLD.form(form), new.form(form), new, data, context, version="1.0")
+    return carry(before.form(form), new.form(form), new, data, context, version="1.0")
 
 
 def drop(raw: Any, items: Any) -> None:
@@ -46,6 +54,57 @@ def test_a_code_that_is_gone_fails_and_stays():
     choices = [{"code": "F", "label": both("Female")}, {"code": "U", "label": both("Unknown")}]
     found = under("DM", {"age": 50, "sex": "M"}, lambda raw, items: raw["codelists"]["SEX"].update(choices=choices))
     assert found.data["sex"] == "M" and "'M' is not one of: F = Female" in found.failed["sex"].en
+
+
+def test_a_code_that_is_gone_is_not_taken_for_a_label_nor_for_a_word_that_says_missing():
+    def recode(raw, items):
+        raw["codelists"]["SEX"]["choices"] = [{"code": "1", "label": both("M")}, {"code": "2", "label": both("W")}]
+
+    def old(raw):
+        raw["codelists"]["SEX"]["choices"] = [{"code": code, "label": both(code)} for code in ("M", "UK", "NA")]
+
+    for code in ("M", "UK", "NA"):
+        found = under("DM", {"age": 50, "sex": code}, recode, old=old)
+        assert found.data == {"age": 50, "sex": code} and set(found.failed) == {"sex"}, code
+
+
+def test_a_text_is_not_taken_for_a_word_that_says_missing():
+    found = under("DM", {"sex": "F", "pregnant": "ND"}, lambda raw, items: items["pregnant"].update(type="integer"))
+    assert found.data["pregnant"] == "ND" and set(found.failed) == {"pregnant"}
+
+
+PER_DECILITRE = {"unit": "g/dL", "units": [{"unit": "g/L", "factor": 0.1}]}
+
+
+def test_a_number_in_another_unit_is_converted_and_what_it_was_stays_beside_it():
+    found = under("LB", {"albumin": 41.5}, lambda raw, items: items["albumin"].update(PER_DECILITRE, range=[1, 8]))
+    assert found.data == {"albumin": 4.2, TYPED: {"albumin": {"value": "41.5", "unit": "g/L"}}}
+    assert found.reread == {"albumin": (41.5, 4.2)} and not found.failed
+
+
+def test_a_number_is_never_read_in_a_unit_that_it_was_not_entered_in():
+    found = under("LB", {"albumin": 41.5}, lambda raw, items: items["albumin"].update(unit="g/dL"))
+    assert found.data == {"albumin@1.0": 41.5} and found.state.effective.get("albumin") is None
+    assert "entered in g/L; the item is in g/dL now" in found.failed["albumin"].en
+    assert found.state.stored == found.data, "the next save keeps it too"
+
+
+@pytest.mark.parametrize("unit", ["g/l", None])
+def test_another_spelling_or_no_unit_changes_no_number(unit):
+    assert under("LB", {"albumin": 41.5}, lambda raw, items: items["albumin"].update(unit=unit)).is_clean
+
+
+def test_what_was_typed_goes_where_its_number_goes():
+    def old(raw):
+        raw["forms"][1]["sections"][0]["items"][1]["units"] = [{"unit": "g/dL", "factor": 10}]
+
+    data = {"albumin": 41.0, TYPED: {"albumin": {"value": "4.1", "unit": "g/dL"}}}
+    assert under("LB", data, lambda raw, items: None, old=old).data == {"albumin": 41.0}, "no such unit any more"
+    found = under("LB", data, lambda raw, items: items["albumin"].update(PER_DECILITRE, range=[1, 8]), old=old)
+    assert found.data == {"albumin": 4.1}, "it was typed in the unit that is the item's own now"
+    found = under("LB", data, lambda raw, items: items["albumin"].update(unit="mmol/L"), old=old)
+    assert found.data == {"albumin@1.0": 41.0, TYPED: {"albumin@1.0": {"value": "4.1", "unit": "g/dL"}}}
+    assert found.state.stored == found.data
 
 
 def test_a_number_outside_the_new_range_is_a_new_finding_and_one_outside_the_old_one_is_none():

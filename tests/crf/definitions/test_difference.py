@@ -60,7 +60,8 @@ def test_an_added_item_that_is_required_leaves_records_incomplete():
         ("lb_date", "type", "datetime", "may_fail"),
         ("albumin", "precision", 0, "may_fail"),
         ("albumin", "precision", 3, "none"),
-        ("albumin", "unit", "g/dL", "look"),
+        ("albumin", "unit", "g/dL", "may_fail"),
+        ("albumin", "unit", "g/l", "look"),
         ("albumin", "label", both("Serum albumin"), "look"),
         ("albumin", "guideline", both("Fasting"), "none"),
         ("albumin", "required", True, "look"),
@@ -72,6 +73,13 @@ def test_an_added_item_that_is_required_leaves_records_incomplete():
 )
 def test_each_change_of_an_item_says_what_it_may_do_to_stored_values(item, field, value, effect):
     assert only(changed(lambda raw, items: items[item].update({field: value}))) == (item, field, effect)
+
+
+def test_another_unit_fails_nobody_where_the_item_converts_the_old_one():
+    def convert(raw, items):
+        items["albumin"] |= {"unit": "g/dL", "units": [{"unit": "g/L", "factor": 0.1}]}
+
+    assert {(c.aspect, c.effect) for c in changed(convert)} == {("unit", "look"), ("units", "none")}
 
 
 def test_an_item_that_is_derived_from_now_on_loses_what_was_entered():
@@ -98,6 +106,21 @@ def test_codes_are_told_at_each_item_that_uses_their_list_and_at_the_list():
     }
     assert found["item", "sex", "codes_removed", "orphan"].old_of("en") == "M: Male"
     assert found["item", "sex", "codes_relabelled", "look"].new_of("zh-hans") == "F: 女性"
+
+
+def test_a_word_that_changes_in_the_other_language_only_is_shown_in_both():
+    found = changed(lambda raw, items: items["age"].update(label={"zh": "周岁", "en": "Age"}))[0]
+    assert (found.old_of("en"), found.new_of("en")) == ("Age(中) · Age", "周岁 · Age")
+    assert (found.old_of("zh-hans"), found.new_of("zh-hans")) == ("Age(中)", "周岁")
+
+
+def test_a_terminology_code_that_changes_is_shown():
+    def code(raw, items):
+        raw["codelists"]["SEX"]["choices"][0]["codings"] = [{"system": "NCIt", "code": "C16576"}]
+
+    found = changed(code)
+    assert only(found) == ("SEX", "choices", "none")
+    assert "C16576" in found[0].new_of("en") and "C16576" not in found[0].old_of("en")
 
 
 def test_moving_one_item_is_one_change_and_the_others_stay():
