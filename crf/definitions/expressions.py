@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import cel
 
@@ -41,6 +41,8 @@ TOKEN = re.compile(
     |(?P<op>&&|\|\||==|!=|<=|>=|[-+*/%<>!?:.,()\[\]])""",
     re.VERBOSE | re.ASCII,
 )
+EQUALS = ("==", "!=")
+COMPARISONS = (*EQUALS, "<", "<=", ">", ">=")
 NO_VALUE = "x__no_value"  # never bound, so that reading it is an error: CEL's way to say unknown
 PARTIAL_DATE = re.compile(r"\d{4}-(?:UK|\d\d)-UK$")
 
@@ -61,10 +63,14 @@ class Token:
 
 @dataclass(frozen=True)
 class Literal:
-    """A string that an expression compares a name with: `aetiology == 'HBV'`, `x in ['A', 'B']`, `'A' in x`."""
+    """A string that an expression compares a name with: `aetiology == 'HBV'`, `x in ['A', 'B']`, `'A' in x`.
+
+    `is_order` where it asks which comes first: `visit_date >= '2026-01-01'`.
+    """
 
     name: str
     text: str
+    is_order: bool = False
 
 
 class RowList(list[dict[str, Any]]):
@@ -161,6 +167,11 @@ def _row_as_cel(row: Mapping[str, Any]) -> dict[str, Any]:
 @functools.lru_cache(maxsize=16384)
 def compile_expression(source: str) -> Expression:
     """Compile once; BadExpression says what is wrong and what may stand there."""
+    return compiled(source)
+
+
+def compiled(source: str) -> Expression:
+    """Without keeping it."""
     if len(source) > MAX_LENGTH:
         raise BadExpression(f"表达式超过{MAX_LENGTH}个字符,请拆分", f"longer than {MAX_LENGTH} characters; split it")
     found = _Translation()
@@ -176,6 +187,55 @@ def compile_expression(source: str) -> Expression:
     fields = tuple(dict.fromkeys(found.fields))
     variables = tuple((name, _flat(name)) for name in names)
     return Expression(source, names, fields, tuple(sorted(found.functions)), literals, flags, variables, program)
+
+
+class Comparison(NamedTuple):
+    """Two sides of an expression that are compared, each as its text where it is a name or a literal, else empty.
+
+    `ordered` is the expression with `<=` between them where it asks whether they are equal: CEL calls values of two
+    types unequal, and has no order between them, so that only the latter is an error.
+    """
+
+    left: str
+    right: str
+    ordered: str = ""
+
+
+def comparisons(source: str) -> Iterator[Comparison]:
+    """Every comparison, the members of `in [...]` one by one; not those with a list that is written out."""
+    found = [match for match in TOKEN.finditer(source) if match.lastgroup != "space"]
+    texts = [match.group() for match in found]
+    for at, match in enumerate(found):
+        before, after, rest = source[: match.start()], source[match.end() :], texts[at + 1 :]
+        if texts[at] in COMPARISONS and rest[:1] != ["["] and texts[at - 1 : at] != ["]"]:
+            ordered = f"{before}<={after}" if texts[at] in EQUALS else ""
+            yield Comparison(_side_before(texts[:at]), _side_after(rest), ordered)
+        elif texts[at] == "in" and rest[:1] == ["["] and "]" in rest:
+            end = at + 1 + rest.index("]")
+            for one in range(at + 2, end):
+                if texts[one] != ",":
+                    ordered = f"{before}<= {texts[one]}{source[found[end].end() :]}"
+                    yield Comparison(_side_before(texts[:at]), texts[one], ordered)
+
+
+def _side_before(texts: list[str]) -> str:
+    """The name or literal that ends here."""
+    start = len(texts)
+    while start and (texts[start - 1] == "." or texts[start - 1].isidentifier()):
+        start -= 1
+    return "".join(texts[start:]) or _literal("".join(texts[-1:]))
+
+
+def _side_after(texts: list[str]) -> str:
+    """The name or literal that begins here."""
+    texts = texts[1:] if texts[:1] == ["-"] else texts
+    end = next((at for at, text in enumerate(texts) if text != "." and not text.isidentifier()), len(texts))
+    is_more = texts[max(end, 1) : max(end, 1) + 1] in (["("], ["["], ["."])
+    return "" if is_more else "".join(texts[:end]) or _literal("".join(texts[:1]))
+
+
+def _literal(text: str) -> str:
+    return text if text[:1] in ("'", '"', "r", "R") or text[:1].isdigit() or text[:1] == "." else ""
 
 
 def evaluate_expression(source: str, values: Mapping[str, Any]) -> Any:
@@ -410,8 +470,8 @@ class _Translator:
     def literals_after_name(self, name: str) -> None:
         """Note `name == 'X'` and `name in ['X', 'Y']`, so that a misspelt code is found at load."""
         operator, ahead = self.peek().text, 1
-        if operator in ("==", "!=") and self.peek(1).kind == "string":
-            self.found.literals.append(Literal(name, _unquote(self.peek(1).text)))
+        if operator in COMPARISONS and self.peek(1).kind == "string":
+            self.found.literals.append(Literal(name, _unquote(self.peek(1).text), operator not in EQUALS))
         elif operator == "in" and self.peek(1).text == "[":
             while self.peek(ahead).kind in ("string", "op") and self.peek(ahead).text != "]":
                 ahead += 1
@@ -421,11 +481,12 @@ class _Translator:
     def literal_before_name(self, token: Token) -> None:
         """Note `'X' == name` and `'X' in name`; the string itself is already consumed."""
         operator, root = self.peek().text, self.peek(1)
-        if operator in ("==", "!=", "in") and root.kind == "name" and self.peek(2).text != "(":
+        if operator in (*COMPARISONS, "in") and root.kind == "name" and self.peek(2).text != "(":
             here = self.at
             self.at += 1
             name = self.row_path() if root.text in self.bound else self.path()
-            self.found.literals.append(Literal(name, _unquote(token.text)))
+            is_order = operator not in (*EQUALS, "in")
+            self.found.literals.append(Literal(name, _unquote(token.text), is_order))
             self.at = here
 
     def row_path(self) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from .expressions import ExpressionFailed, RowList, compile_expression
+from .expressions import BadExpression, ExpressionFailed, RowList, comparisons, compile_expression, compiled
 from .model import Item, StudyDefinition
 from .rows import ROW
 
@@ -28,6 +28,11 @@ TEXTS: dict[str, list[Any]] = {
     "series": [{"series": "1"}],
 }
 MOST_RUNS = 24
+MOST_TRIED = 6  # comparisons with a calculated side; each costs as much as the whole expression
+DATES = ("today", "subject.enrolled_on", "visit.occurred_on")  # the facts that are dates
+KINDS = {"integer": "number", "decimal": "number", "choices": "list", "group": "list"}
+KINDS |= {"date": "day", "datetime": "day", "time": "time", "choice": "code"}
+TEXTS_OF_ANY = ({"text", "day"}, {"text", "time"}, {"text", "code"})
 
 
 def misfit(
@@ -53,7 +58,58 @@ def misfit(
         trouble = _result(study, target, result)
         if trouble:
             return trouble
+    return _unlike(text, expression.names, specimens, resolve)
+
+
+def _unlike(
+    text: str,
+    names: tuple[str, ...],
+    specimens: list[list[Any]],
+    resolve: Callable[[str], tuple[Item | None, Iterable[Item]]],
+) -> tuple[str, str, str, str] | None:
+    """What is wrong with an expression that compares values of two types: they are never equal."""
+    kinds = {name: item.value_kind for name in names if (item := resolve(name)[0])}
+    tried = 0
+    for left, right, ordered in comparisons(text):
+        one, other = _kind(left, kinds), _kind(right, kinds)
+        if one and other:
+            is_fine = one == other or {one, other} in TEXTS_OF_ANY
+        elif is_fine := not ordered or tried == MOST_TRIED:
+            continue
+        else:
+            tried, is_fine = tried + 1, _runs_through(ordered, names, specimens)
+        if not is_fine:
+            return (
+                "类型不符:比较的两边类型不同,永不相等", "types do not fit: values of two types are never equal",
+                "代码和文字加引号:x == '1';文字转数字用 number(x);多选用 'A' in x",
+                "quote codes and text: x == '1'; number(x) reads a number; 'A' in x asks a multiple choice",
+            )  # fmt: skip
     return None
+
+
+def _kind(side: str, kinds: Mapping[str, str]) -> str:
+    """What one side of a comparison is: number, list, bool, day, time, code, or text, which may be any of the last."""
+    if side in kinds:
+        return KINDS.get(kinds[side], "text")
+    if side in FACTS or side.startswith(("subject.", "visit.")):
+        return "day" if side in DATES else "number" if side == "visit.repeat" else "text"
+    if side in ("true", "false"):
+        return "bool"
+    if side[:1].isdigit() or side[:1] == ".":
+        return "number"
+    return "text" if side.endswith(("'", '"')) else ""
+
+
+def _runs_through(text: str, names: tuple[str, ...], specimens: list[list[Any]]) -> bool:
+    try:
+        expression = compiled(text)
+        for values in _runs(specimens):
+            expression.evaluate(dict(zip(names, values, strict=True)).get)
+    except BadExpression:  # it was fine before we changed it
+        return True
+    except ExpressionFailed:
+        return False
+    return True
 
 
 def _thresholds(text: str) -> list[float]:

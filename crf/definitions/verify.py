@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from .check import rule_group
+from .check import OWN_CHECKS, rule_group
 from .errors import Fault, Place
 from .expressions import ROWS, BadExpression, Expression, compile_expression
 from .model import NUMERIC, Check, Event, Form, Item, StudyDefinition
 from .order import Cycle, dependency_order
-from .rehearse import misfit
+from .rehearse import DATES, misfit
 from .rows import ROW
 from .verify_labs import item_troubles, lab_faults
 
@@ -24,11 +25,15 @@ DICOM_TYPES = {
     "DiffusionBValue": ("text",),
     "sequences": ("choices",),
 }
+MOST_CODE = {"sites": 10, "groups": 20}  # characters, as the registry's columns have them
+MOST_NUMBER, MOST_TARGET = 40, 1_000_000
+# What stands in an expression for a date or a time.
+SPELT = {"date": "2026-04-03", "datetime": "2026-04-03T14:30", "time": "14:30"}
 
 
 def verify(study: StudyDefinition) -> list[Fault]:
     """Every fault of a definition whose pieces are each well formed."""
-    faults = [*_duplicates(study), *_events(study), *_codelists(study), *lab_faults(study)]
+    faults = [*_duplicates(study), *_room(study), *_events(study), *_codelists(study), *lab_faults(study)]
     for index, form in enumerate(study.forms):
         faults += _form(study, form, ("forms", index))
     if not faults:
@@ -80,6 +85,24 @@ def _repeats(named: Iterable[tuple[str, Place]], owner: str = "") -> Iterator[Fa
                 place, item, f"“{name}”重复", f"{name!r} is used twice", "请改名,使其唯一", "rename one of them"
             )
         seen.add(name)
+
+
+def _room(study: StudyDefinition) -> Iterator[Fault]:
+    """What is longer or larger than the registry has room for."""
+    for key, most in MOST_CODE.items():
+        for index, part in enumerate(getattr(study, key)):
+            if len(part.code) > most:
+                yield _too_much((key, index, "code"), part.code, f"{most} 个字符", f"{most} characters")
+            if (part.target or 0) > MOST_TARGET:
+                yield _too_much((key, index, "target"), part.code, str(MOST_TARGET), str(MOST_TARGET))
+    longest = max((site.code for site in study.sites), key=len)
+    number = study.subject_number.replace("{site}", longest)
+    if len(study.subject_number) > 60 or len(number) > MOST_NUMBER:
+        yield _too_much(("subject_number",), study.code, f"{MOST_NUMBER} 个字符", f"{MOST_NUMBER} characters")
+
+
+def _too_much(place: Place, item: str, zh: str, en: str) -> Fault:
+    return Fault(place, item, "过长或过大", "is too long or too large", f"最多 {zh}", f"at most {en}")
 
 
 def _duplicates(study: StudyDefinition) -> Iterator[Fault]:
@@ -187,6 +210,11 @@ def _groups(form: Form, at: Place) -> Iterator[Fault]:
 
 
 def _check(form: Form, check: Check, at: Place) -> Iterator[Fault]:
+    if check.id in OWN_CHECKS:
+        yield Fault(
+            (*at[:-1], "id"), f"{form.oid}.{check.id}", f"{check.id} 是系统自身核查的名称",
+            f"{check.id} is the name of a check that every form has", "请改名", "rename it",
+        )  # fmt: skip
     group = rule_group(form, check)
     known = {*form.items, *form.group_of}
     for inner, name in enumerate(check.items):
@@ -309,13 +337,44 @@ def _expression(study: StudyDefinition, form: Form, written: Written) -> Iterato
 
 
 def _misspelt(study: StudyDefinition, form: Form, written: Written, expression: Expression) -> Iterator[Fault]:
-    """Strings compared with a choice that are none of its codes."""
+    """Strings compared with a choice, a group, a site or an event that are none, and with a date that are no date."""
     for literal in expression.literals:
         compared = resolve(study, form, literal.name, written.group)
-        codelist = study.codelist(compared) if compared else None
-        if codelist and literal.text not in codelist.codes():
-            fault = _unknown(written.place, written.owner, "代码", "code", literal.text, codelist.codes())
+        kind = compared.value_kind if compared else "date" if literal.name in DATES else ""
+        if kind in SPELT and not _is_spelt(kind, literal.text):
+            yield Fault(
+                written.place, written.owner,
+                f"“{literal.text}”不能与 {literal.name}({kind})比较", f"{literal.name}: {literal.text!r} is no {kind}",
+                f"写成 '{SPELT[kind]}';判断有无用 given(x)", f"write '{SPELT[kind]}'; given(x) asks for a value",
+            )  # fmt: skip
+        codes = None if literal.is_order else _codes_of(study, literal.name, compared)
+        if codes is not None and literal.text not in codes:
+            fault = _unknown(written.place, written.owner, "代码", "code", literal.text, codes)
             yield replace(fault, zh=f"{literal.name}{fault.zh}", en=f"{literal.name}: {fault.en}")
+
+
+def _codes_of(study: StudyDefinition, name: str, item: Item | None) -> list[str] | None:
+    """What an item or a fact can be; None where that is not listed."""
+    if item is not None:
+        codelist = study.codelist(item)
+        return codelist.codes() if codelist else None
+    if name == "subject.group":
+        return [group.code for group in study.groups]
+    if name == "subject.site":
+        return [site.code for site in study.sites]
+    return [event.oid for event in study.events] if name == "visit.event" else None
+
+
+def _is_spelt(kind: str, text: str) -> bool:
+    """Whether a text is written as a date or time is stored; a point in time may be compared with a day."""
+    try:
+        if kind == "time":
+            return len(text) == 5 and bool(dt.time.fromisoformat(text))
+        day, _t, clock = text.partition("T")
+        dt.date.fromisoformat(day)
+        return len(day) == 10 and (not clock or (kind == "datetime" and _is_spelt("time", clock)))
+    except ValueError:
+        return False
 
 
 def resolve(study: StudyDefinition, form: Form, name: str, group: str = "") -> Item | None:

@@ -15,6 +15,8 @@ from registry.models import Study, User
 from registry.permissions import Permission, authorise
 from registry.services import studies
 
+MOST_NAME = 300  # of what the registry keeps beside the definition, which has it whole
+
 
 class VersionTaken(ValueError):
     """A build of this version exists with other content."""
@@ -67,11 +69,11 @@ def refuse_version(study: Study, definition: StudyDefinition) -> StudyBuild | No
 def _facts(definition: StudyDefinition, synthetic: bool) -> dict[str, Any]:
     short = definition.short_title or definition.title
     return {
-        "name_zh": definition.title.zh,
-        "name_en": definition.title.en,
+        "name_zh": definition.title.zh[:MOST_NAME],
+        "name_en": definition.title.en[:MOST_NAME],
         "short_name_zh": short.zh[:100],
         "short_name_en": short.en[:100],
-        "registration_number": definition.registration_number,
+        "registration_number": definition.registration_number[:60],
         "subject_number": definition.subject_number,
         "protocol": definition.protocol,
         "synthetic": synthetic or definition.synthetic,
@@ -79,4 +81,5 @@ def _facts(definition: StudyDefinition, synthetic: bool) -> dict[str, Any]:
 
 
 def _named(part: Any) -> dict[str, Any]:
-    return {"code": part.code, "name_zh": part.name.zh, "name_en": part.name.en, "target": part.target or 0}
+    names = {"name_zh": part.name.zh[:MOST_NAME], "name_en": part.name.en[:MOST_NAME]}
+    return {"code": part.code, **names, "target": part.target or 0}

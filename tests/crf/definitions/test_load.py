@@ -40,6 +40,17 @@ FAULTS = [
     (DM, "'OTHER' in causes", "'OTHERS' in causes", 14, "DM.other_cause", "no code 'OTHERS'", "HBV"),
     (DM, "'OTHER' in causes", "'OTHER' in", 14, "DM.other_cause", "syntax error", "expression"),
     (DM, "'OTHER' in causes", "count(causes)", 14, "DM.other_cause", "not true or false", "compare"),
+    (DM, "\"'OTHER' in causes\"", "\"causes == 'OTHER'\"", 14, "DM.other_cause", "never equal", "'A' in x"),
+    (DM, "\"'OTHER' in causes\"", "\"sex == 1\"", 14, "DM.other_cause", "never equal", "x == '1'"),
+    (DM, "\"'OTHER' in causes\"", "\"sex in ['F', 1]\"", 14, "DM.other_cause", "never equal", "x == '1'"),
+    (DM, "\"'OTHER' in causes\"", "\"age == '5'\"", 14, "DM.other_cause", "never equal", "number(x)"),
+    (DM, "\"'OTHER' in causes\"", "\"count(causes) == '1'\"", 14, "DM.other_cause", "never equal", "number(x)"),
+    (DM, "\"'OTHER' in causes\"", "\"surgery_date == sex\"", 14, "DM.other_cause", "never equal", "x == '1'"),
+    (DM, "\"'OTHER' in causes\"", "\"subject.group == 'ALL'\"", 14, "DM.other_cause", "no code 'ALL'", "CASE"),
+    (DM, "\"'OTHER' in causes\"", "\"subject.site != '02'\"", 14, "DM.other_cause", "no code '02'", "01"),
+    (DM, "\"'OTHER' in causes\"", "\"visit.event in ['M7']\"", 14, "DM.other_cause", "no code 'M7'", "M6"),
+    (DM, "<= death_date", "<= '01/05/2026'", 19, "DM.DM1", "is no date", "2026-04-03"),
+    (DM, "id: DM1", "id: required", 19, "DM.required", "every form has", "rename"),
     (DM, "required: true}", "required: yes_please(}", 6, "DM.sex", "no function yes_please", "expression"),
     (DM, "[death_date, surgery_date]", "[death, surgery_date]", 19, "DM.DM1", "no item 'death'", "death_date"),
     (DM, "require: \"surgery_date <= death_date\"", "require: \"surgery_date <= 5\"", 19, "DM.DM1",
@@ -80,6 +91,12 @@ FAULTS = [
     (STUDY, "version: \"1.0\"", "version: 1.0", 2, "MINI", "should be text, not 1.0", "quotes"),
     (STUDY, "registration_number: none", "registration: none", 4, "MINI", "unknown key 'registration'",
     "registration_number?"),
+    (STUDY, "code: \"01\"", "code: NORTHERN-HOSPITAL", 6, "NORTHERN-HOSPITAL", "too long", "at most 10"),
+    (STUDY, "code: CASE,", "code: CASES_OF_THE_MAIN_STUDY,", 8, "CASES_OF_THE_MAIN_STUDY", "too long", "at most 20"),
+    (STUDY, "target: 10, origin: assumed}\ngroups", "target: 9999999999, origin: assumed}\ngroups", 6, "01",
+    "too large", "1000000"),
+    (STUDY, "code: MINI", f"subject_number: '{'x' * 30}-{{site}}-{{sequence:04d}}'\ncode: MINI", 1, "MINI", "too long",
+    "at most 40"),
     (STUDY, "code: MINI", "imaging: {modality: MR, event: SCAN}\ncode: MINI", 1, "MINI", "no event 'SCAN'", "BASELINE"),
     (STUDY, "code: MINI", "code: MINI\ncode: MAXI", 2, "", "'code' appears twice", "correct"),
     (STUDY, "code: MINI", "code: [MINI", 2, "", "YAML syntax", "correct"),
@@ -98,6 +115,28 @@ def test_a_fault_is_found_with_file_line_item_and_remedy(broken, file, old, new,
     assert re.search("[一-鿿]", error.message_zh), error.message_zh
     # An unused form is reported where the form is written.
     assert (error.file, error.line) == (AE if "in no event" in said else file, line)
+
+
+@pytest.mark.parametrize(
+    "fine",
+    [
+        "sex == alive && causes == causes",
+        "age == -5 || age in [1, 2.5] || 3 == age + count(causes)",
+        "other_cause == sex || other_cause == '2026' || other_cause >= 'b'",
+        "birth_date == today && birth_date != '2026-02-28' && '2026-02-28' <= subject.enrolled_on",
+        "given(age) == given(sex) || (sex == 'F') == true",
+        "visit.repeat == 1 && visit.event == 'M6' && subject.group in ['CASE'] && '01' == subject.site",
+        "number(other_cause) == age && string(age) == other_cause",
+        "causes.exists(c, c == 'HBV') && causes == ['HBV', 'HCV']",
+    ],
+)
+def test_what_can_be_equal_is_no_fault(tmp_path: Path, fine: str):
+    folder = tmp_path / "study"
+    shutil.copytree(MINI, folder)
+    path = folder / DM
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("surgery_date <= death_date", fine), encoding="utf-8")
+    assert load_study(folder).form("DM").checks[0].require == fine
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path):
