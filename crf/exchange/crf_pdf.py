@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +13,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfgen.canvas import Canvas
 
-from crf.definitions.model import Check, Codelist, Event, Form, Item, Section, StudyDefinition, Text
+from crf.definitions.model import Check, Choice, Codelist, Event, Form, Item, Lab, Section, StudyDefinition, Text
 from crf.definitions.values import plain_number
 
 WIDTH, HEIGHT = A4
@@ -22,6 +24,7 @@ ANSWER_WIDTH = WIDTH - MARGIN - ANSWER_X
 TOP, BOTTOM = HEIGHT - 62, 48
 INK, QUIET, NOTE, RULE = HexColor("#1b2733"), HexColor("#5b6b7c"), HexColor("#0b5c8a"), HexColor("#c9d3dc")
 BOX = "□"  # an empty square
+RAISED = re.compile("[⁰¹²³⁴-⁹⁺⁻]+")
 MOST_CHOICES = 40  # of one item; a longer list is written, not ticked
 BLANKS = {
     "date": "____ - __ - __",
@@ -68,6 +71,17 @@ class _Widths:
     def __init__(self, face: str) -> None:
         font = pdfmetrics.getFont(face)
         self.by_code, self.default = font.face.charWidths, font.face.defaultWidth
+
+    def written(self, text: str) -> str:
+        """The text in characters that the face has: 10⁹ as 10^9 where it has no raised nine."""
+        if all(ord(one) in self.by_code for one in text):
+            return text
+        text = RAISED.sub(lambda found: self._raised(found[0]), text)
+        return "".join(one if ord(one) in self.by_code else unicodedata.normalize("NFKC", one) for one in text)
+
+    def _raised(self, digits: str) -> str:
+        is_there = all(ord(one) in self.by_code for one in digits)
+        return digits if is_there else f"^{unicodedata.normalize('NFKC', digits).replace('−', '-')}"
 
     def of(self, text: str, size: float) -> float:
         default = self.default
@@ -158,7 +172,7 @@ class _Paper:
     def broken(self, line: Line, width: float) -> Iterator[str]:
         """Between words, and between any two characters of Chinese; a word too long is cut."""
         widths, size = self.widths[line.bold], line.size
-        text = " ".join(line.text.split())
+        text = widths.written(" ".join(line.text.split()))
         if widths.of(text, size) <= width:
             yield text
             return
@@ -280,11 +294,28 @@ def notes_of(item: Item) -> list[str]:
             found.append(f"{name}: {low} to {high}")
     if isinstance(item.required, str):
         found.append(f"required if: {item.required}")
-    for name in ("show_if", "derive", "codelist", "lab", "ctcae", "dicom", "cdisc"):
+    for name in ("show_if", "derive", "codelist", "max_length", "lab", "ctcae", "dicom", "cdisc"):
         if text := getattr(item, name):
             found.append(f"{name}: {text}")
-    found += [f"{coding.system} {coding.code}" for coding in item.codings]
+    found += [f"{name}: yes" for name in ("complete_date", "critical", "blinded") if getattr(item, name)]
+    found += conversions(item)
+    if item.file:
+        found.append(f"file: {', '.join(item.file.types)}; at most {item.file.max_mb} MB")
+    return found + codings(item)
+
+
+def conversions(item: Item) -> list[str]:
+    """How each other unit becomes the item's own."""
+    found = []
+    for one in item.units:
+        offset = f" + {plain_number(one.offset)}" if one.offset else ""
+        found.append(f"{item.unit} = {one.unit} × {plain_number(one.factor)}{offset}")
     return found
+
+
+def codings(part: Item | Choice | Lab) -> list[str]:
+    """The terminology codes of an item, a code or an analyte."""
+    return [f"{coding.system} {coding.code}" for coding in part.codings]
 
 
 def _answer(paper: _Paper, item: Item, codelist: Codelist | None) -> list[Line]:
@@ -293,16 +324,20 @@ def _answer(paper: _Paper, item: Item, codelist: Codelist | None) -> list[Line]:
         return []
     if codelist and item.type in ("choice", "choices"):
         shown = codelist.choices[:MOST_CHOICES]
-        lines = [
-            Line(f"{BOX} {f'{one.code} = ' if paper.annotated else ''}{one.label.zh} {_once(one.label)}", 8.5)
-            for one in shown
-        ]
+        lines = [line for one in shown for line in _choice(paper, one)]
         more = len(codelist.choices) - len(shown)
         return [*lines, Line(f"… +{more}: ____________________", 8.5, QUIET)] if more else lines
     if item.type == "text":
         return [Line("_" * 44, 9, RULE)] * (3 if (item.max_length or 0) > 200 else 1)
     other = "".join(f" / {one.unit}" for one in item.units)
     return [Line(f"{BLANKS.get(item.type, '__________')}{unit}{other}", 9)]
+
+
+def _choice(paper: _Paper, one: Choice) -> list[Line]:
+    code = f"{one.code} = " if paper.annotated else ""
+    notes = [*([f"cdisc: {one.cdisc}"] if one.cdisc else []), *codings(one)] if paper.annotated else []
+    words = Line(f"{BOX} {code}{one.label.zh} {_once(one.label)}", 8.5)
+    return [words, *(Line(note, 7, NOTE, indent=12) for note in notes)]
 
 
 def _once(label: Text) -> str:

@@ -1,4 +1,4 @@
-"""A study's definition as a workbook to read and discuss: visits, forms, items, code lists and checks, one sheet each.
+"""A study's definition as a workbook to read and discuss: visits, forms, items, code lists, checks, normal ranges.
 
 It is for people; what comes back in is the YAML folder.
 """
@@ -13,13 +13,16 @@ from typing import Any
 import xlsxwriter
 
 from crf.definitions.difference import said
-from crf.definitions.model import Form, Item, StudyDefinition
+from crf.definitions.model import Form, Item, Section, StudyDefinition
+
+from .crf_pdf import codings, conversions
 
 MOST_CHARACTERS = 32_000  # of one cell; Excel takes 32,767
 ITEM_COLUMNS = (
-    "form", "section", "group", "name", "type", "label_zh", "label_en", "unit", "precision", "codelist", "codes",
-    "required", "show_if", "range", "soft_range", "derive", "help_zh", "help_en", "definition_zh", "definition_en",
-    "guideline_zh", "guideline_en", "codings", "critical", "lab", "ctcae", "dicom", "cdisc", "role", "origin",
+    "form", "section", "section_show_if", "group", "rows", "name", "type", "value_type", "label_zh", "label_en", "unit",
+    "units", "precision", "max_length", "codelist", "codes", "required", "show_if", "range", "soft_range",
+    "complete_date", "derive", "file", "help_zh", "help_en", "definition_zh", "definition_en", "guideline_zh",
+    "guideline_en", "codings", "critical", "blinded", "lab", "ctcae", "dicom", "cdisc", "role", "origin",
 )  # fmt: skip
 
 
@@ -69,6 +72,8 @@ def _sheets(study: StudyDefinition) -> Iterator[Sheet]:
     yield "codelists", ("codelist", "code", "label_zh", "label_en", "cdisc", "codings"), _codes(study), WIDE
     columns = ("form", "id", "severity", "query", "items", "require", "message_zh", "message_en")
     yield "checks", columns, _checks(study), WIDE
+    columns = ("lab", "name_zh", "name_en", "low", "high", "unit", "sex", "age_from", "age_below", "site", "codings")
+    yield "labs", columns, _labs(study), WIDE
 
 
 def _study(study: StudyDefinition) -> Iterator[Sequence[Any]]:
@@ -99,18 +104,26 @@ def _items(study: StudyDefinition) -> Iterator[Sequence[Any]]:
     for form in study.forms:
         for section in form.sections:
             for item in section.items:
-                place = {"form": form.oid, "section": section.name.en, "group": section.rows and section.rows.name}
-                yield [place.get(column) or _cell(study, item, column) for column in ITEM_COLUMNS]
+                place = {"form": form.oid, **_place(section)}
+                yield [place[column] if column in place else _cell(study, item, column) for column in ITEM_COLUMNS]
+
+
+def _place(section: Section) -> dict[str, Any]:
+    rows = section.rows
+    names = {"section": section.name.en, "section_show_if": section.show_if}
+    return names | {"group": rows.name if rows else "", "rows": f"{rows.min}-{rows.max}" if rows else ""}
 
 
 def _cell(study: StudyDefinition, item: Item, column: str) -> Any:
-    if column in ("form", "section", "group"):
-        return ""
     if column == "codes":
         codelist = study.codelist(item)
         return "; ".join(f"{c.code} = {c.label.zh} {c.label.en}" for c in codelist.choices) if codelist else ""
     if column == "codings":
-        return "; ".join(f"{coding.system} {coding.code}" for coding in item.codings)
+        return "; ".join(codings(item))
+    if column == "units":
+        return "; ".join(conversions(item))
+    if column == "file":
+        return f"{', '.join(item.file.types)}; {item.file.max_mb} MB" if item.file else ""
     name, _underscore, language = column.rpartition("_")
     if language in ("zh", "en"):
         text = getattr(item, name)
@@ -122,8 +135,7 @@ def _cell(study: StudyDefinition, item: Item, column: str) -> Any:
 def _codes(study: StudyDefinition) -> Iterator[Sequence[Any]]:
     for name, codelist in study.codelists.items():
         for choice in codelist.choices:
-            codings = "; ".join(f"{coding.system} {coding.code}" for coding in choice.codings)
-            yield name, choice.code, choice.label.zh, choice.label.en, choice.cdisc, codings
+            yield name, choice.code, choice.label.zh, choice.label.en, choice.cdisc, "; ".join(codings(choice))
 
 
 def _checks(study: StudyDefinition) -> Iterator[Sequence[Any]]:
@@ -134,3 +146,11 @@ def _checks(study: StudyDefinition) -> Iterator[Sequence[Any]]:
 def _of_form(form: Form) -> Iterator[Sequence[Any]]:
     for one in form.checks:
         yield form.oid, one.id, one.severity, one.query, one.items, one.require, one.message.zh, one.message.en
+
+
+def _labs(study: StudyDefinition) -> Iterator[Sequence[Any]]:
+    for key, lab in study.labs.items():
+        for one in lab.ranges:
+            above, below = one.age or (None, None)
+            limits = (one.low, one.high, one.unit, one.sex, above, below, one.site)
+            yield (key, lab.name.zh, lab.name.en, *limits, "; ".join(codings(lab)))
