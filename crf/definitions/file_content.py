@@ -38,7 +38,7 @@ TYPES = {
 TEXT = ("csv", "txt")
 ACTIVE_MARKUP = re.compile(rb"<\s*(!doctype\s+html|html|head|body|script|svg|iframe|\?xml-stylesheet)", re.IGNORECASE)
 ACTIVE_PDF = re.compile(rb"/(JavaScript|JS|Launch|EmbeddedFiles?|RichMedia|XFA|SubmitForm|ImportData)(?![A-Za-z])")
-PDF_STREAM = re.compile(rb"stream\r?\n(.*?)endstream", re.DOTALL)
+PDF_STREAM = re.compile(rb"stream\r?\n")
 NAME_ESCAPE = re.compile(rb"#([0-9A-Fa-f]{2})")
 
 
@@ -128,12 +128,23 @@ def _pdf_parts(content: bytes) -> Iterator[bytes]:
     """The PDF as it stands with its name escapes read, then its compressed streams, within bounds."""
     yield NAME_ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), content)
     left = MOST_INFLATED
-    for match in PDF_STREAM.finditer(content):
+    for stream in _streams(content):
         try:
-            part = zlib.decompressobj().decompress(match[1], min(left, 8 * 2**20))
+            part = zlib.decompressobj().decompress(stream, min(left, 8 * 2**20))
         except zlib.error:
             continue
         yield NAME_ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), part)
         left -= len(part)
         if left <= 0:
             return
+
+
+def _streams(content: bytes) -> Iterator[bytes]:
+    """What stands between `stream` and `endstream`, as far as each has an end."""
+    end = 0
+    while match := PDF_STREAM.search(content, end):
+        end = content.find(b"endstream", match.end())
+        if end < 0:
+            return
+        yield content[match.end() : end]
+        end += len(b"endstream")

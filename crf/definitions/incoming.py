@@ -408,7 +408,7 @@ class _Reader:
         limit = MOST_ROWS if name == "row" else MOST_REPEATS
         if not text:
             return 0 if name == "row" else 1
-        if text.isascii() and text.isdigit() and 1 <= int(text) <= limit:
+        if text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= limit:
             return int(text)
         zh, en = f"{name} 应为 1 起的整数", f"{name} is a whole number from 1"
         self.refuse(row, self.column_of(name), zh, en, "请改正", "correct it")

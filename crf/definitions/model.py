@@ -6,10 +6,11 @@ import functools
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from .errors import Refusal
 from .expressions import compile_expression
@@ -24,6 +25,7 @@ ItemType = Literal[
 ValueType = Literal["text", "integer", "decimal", "date", "choice"]
 Severity = Literal["hard", "soft"]
 NUMERIC = ("integer", "decimal")
+UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")  # control characters, halves of UTF-16
 MOST_REPEATS = 9999
 
 # Words that CEL keeps for itself, and the roots of the names that PLAN gives expressions.
@@ -100,12 +102,27 @@ DICOM_FACTS = (
 )
 DicomSource = Annotated[str, StringConstraints(pattern=rf"^([A-Z][A-Z0-9_]*\.)?({'|'.join(DICOM_FACTS)})$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$")]
+# Python fills it in for each subject, so that only these two may stand in braces.
+SubjectNumber = Annotated[
+    str, StringConstraints(pattern=r"^(?:[^{}]|\{site\})*\{sequence(?::0[1-9]d)?\}(?:[^{}]|\{site\})*$")
+]
+WindowDay = Annotated[int, Field(ge=-36600, le=36600)]
 
 
 class Part(BaseModel):
     """Base of every piece of a definition: frozen, and deaf to keys that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _writable(cls, value: Any) -> Any:
+        """No text holds what no database and no export can; YAML and JSON have escapes for it."""
+        for text in _texts(value):
+            if found := UNWRITABLE.search(text):
+                code = f"U+{ord(found[0]):04X}"
+                raise Refusal(f"含不可见的控制字符 {code}", f"contains the control character {code}")
+        return value
 
     def __copy__(self) -> Self:
         """Without what was worked out of the fields, which a changed copy must work out again."""
@@ -114,6 +131,19 @@ class Part(BaseModel):
             if key != "_home":
                 del copied.__dict__[key]
         return copied
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in plain values, keys too; pieces of the definition have looked after their own."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(key)
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
 
 
 class Text(Part):
@@ -387,7 +417,7 @@ class Event(Part):
     kind: Literal["scheduled", "repeating", "unscheduled", "log"] = "scheduled"
     anchor: str | None = None
     day: int | None = Field(default=None, ge=-3660, le=36600)
-    window: tuple[int, int] | None = None
+    window: tuple[WindowDay, WindowDay] | None = None
     every: int | None = Field(default=None, ge=1, le=3660, description="days between repeats")
     forms: tuple[str, ...] = Field(min_length=1)
     optional: bool = False
@@ -500,7 +530,7 @@ class StudyFile(Part):
     short_title: Text | None = None
     registration_number: str = ""
     protocol: dict[str, Any] = Field(default_factory=dict)
-    subject_number: Annotated[str, StringConstraints(pattern=r"\{sequence(:0\dd)?\}")] = "{site}-{sequence:04d}"
+    subject_number: SubjectNumber = "{site}-{sequence:04d}"
     synthetic: bool = False
     sites: tuple[Site, ...] = Field(min_length=1)
     groups: tuple[Group, ...] = ()

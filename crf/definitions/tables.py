@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from .model import UNWRITABLE
+
 MAX_BYTES = 50_000_000
 MAX_CELL = 10_000
 MAX_COLUMNS = 5_000
@@ -176,7 +178,7 @@ def _header(cells: list[str]) -> tuple[str, ...]:
     if len(names) > MAX_COLUMNS:
         raise BadTable(f"超过{MAX_COLUMNS}列", f"more than {MAX_COLUMNS} columns", "请拆分文件", "split it", row=1)
     for index, name in enumerate(names):
-        if not name or "\x00" in name or len(name) > 200:
+        if not name or UNWRITABLE.search(name) or len(name) > 200:
             raise BadTable(
                 f"第{index + 1}列没有可用的列名",
                 f"column {index + 1} has no usable name",
@@ -194,8 +196,8 @@ def _header(cells: list[str]) -> tuple[str, ...]:
 
 
 def _row(number: int, columns: tuple[str, ...], cells: list[str]) -> tuple[Row | None, list[BadTable]]:
-    while len(cells) > len(columns) and not cells[-1].strip():
-        cells = cells[:-1]
+    if len(cells) > len(columns) and not any(cell.strip() for cell in cells[len(columns) :]):
+        cells = cells[: len(columns)]
     if len(cells) != len(columns):
         fault = BadTable(
             f"有{len(cells)}格,列名有{len(columns)}个", f"has {len(cells)} cells under {len(columns)} columns",

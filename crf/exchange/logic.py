@@ -460,7 +460,7 @@ def _digits(arguments: tuple[Node, ...]) -> int:
     if len(arguments) == 1:
         return 0
     digits = arguments[1]
-    if len(arguments) > 2 or not isinstance(digits, Number) or not digits.text.isdigit() or int(digits.text) > 10:
+    if len(arguments) > 2 or not isinstance(digits, Number) or not re.fullmatch(r"\d|10", digits.text, re.ASCII):
         raise Untranslatable("小数位数应为 0–10 的整数", "decimals are a whole number from 0 to 10")
     return int(digits.text)
 

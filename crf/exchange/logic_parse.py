@@ -90,7 +90,7 @@ BINDING = {
 PREFIX = 7
 
 _STRING = r"""(?P<string>'[^']*'|"[^"]*")"""
-_NUMBER = r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w]))"
+_NUMBER = r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?(?![\w]))"
 _STEP = r"(?:StudyEventData|FormData|ItemGroupData)(?:\[@\w+\s*=\s*(?:'[^']*'|\"[^\"]*\")\])*/"
 _ITEM_PATH = (
     rf"(?P<item>(?:\.\./|\./|/)*(?:{_STEP})*ItemData\[@ItemOID\s*=\s*(?:'[^']*'|\"[^\"]*\")\]"

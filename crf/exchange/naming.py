@@ -19,14 +19,16 @@ class Names:
         self.first = first.upper() if upper else first
         self.most = most or (40 if upper else 63)
         self.taken: set[str] = set()
+        self.next: dict[str, int] = {}
 
     def take(self, wanted: str) -> str:
         """A new name spelt like `wanted`; a number is added where it is taken or reserved."""
-        base = self.spelt(wanted)
-        name, number = base, 2
+        base = name = self.spelt(wanted)
+        number = self.next.get(base, 2)
         while name in self.taken or name in self.reserved:
             tail = f"_{number}"
             name, number = base[: self.most - len(tail)] + tail, number + 1
+        self.next[base] = number
         self.taken.add(name)
         return name
 

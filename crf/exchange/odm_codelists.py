@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from .naming import Names
+from .numbers import read_whole
 from .odm_file import Metadata
 from .odm_notes import OWN_LISTS
 from .odm_report import Report, codings, own_fields, with_own
@@ -63,8 +64,8 @@ class Codelists:
 
     def choices(self, oid: str, node: Node) -> list[dict[str, Any]]:
         items = list(node.all("CodeListItem", "EnumeratedItem"))
-        if items and all(item.get("OrderNumber").isdigit() for item in items):
-            items.sort(key=lambda item: int(item.get("OrderNumber")))
+        if all(read_whole(item.get("OrderNumber")) is not None for item in items):
+            items.sort(key=lambda item: read_whole(item.get("OrderNumber")) or 0)
         codes = _Codes()
         found = []
         for item in items:
@@ -112,11 +113,13 @@ class _Codes:
 
     def __init__(self) -> None:
         self.by_value: dict[str, str] = {}
+        self.taken: set[str] = set()
 
     def take(self, value: str) -> str:
         plain = " ".join(value.replace("{", "(").replace("}", ")").split())[:64].strip() or "empty"
         code, number = plain, 2
-        while code in self.by_value.values():
+        while code in self.taken:
             code, number = f"{plain[:60]}_{number}", number + 1
+        self.taken.add(code)
         self.by_value[value] = code
         return code

@@ -20,6 +20,7 @@ from crf.definitions.values import MISSING, BadValue, missing, parse_value
 
 from . import odm_oids
 from .loss import refused
+from .numbers import read_whole
 from .odm_file import version_of
 from .odm_metadata import Metadata13, value_of
 from .odm_notes import MISSING_LIST
@@ -427,22 +428,23 @@ class _Layout:
 
 
 class _Keys:
-    """Repeat keys as numbers: whole numbers from 1 are themselves, other texts count as they come."""
+    """Repeat keys as numbers: whole numbers from 1 are themselves, other texts count as they come. No two are one."""
 
     def __init__(self) -> None:
         self.known: dict[tuple[tuple[str, ...], str], int] = {}
-        self.used: dict[tuple[str, ...], int] = {}
+        self.taken: set[tuple[tuple[str, ...], int]] = set()
+        self.highest: dict[tuple[str, ...], int] = {}
 
     def number(self, scope: tuple[str, ...], raw: str, most: int = MOST_REPEATS) -> int:
-        if not raw:
-            return 1
-        if raw.isascii() and raw.isdigit() and 1 <= int(raw) <= most:
-            self.used[scope] = max(self.used.get(scope, 0), int(raw))
-            return int(raw)
-        if (scope, raw) not in self.known:
-            self.used[scope] = self.used.get(scope, 0) + 1
-            self.known[(scope, raw)] = self.used[scope]
-        return self.known[(scope, raw)]
+        key = (scope, raw or "1")
+        if key not in self.known:
+            number = read_whole(key[1])
+            if number is None or not 1 <= number <= most or (scope, number) in self.taken:
+                number = self.highest.get(scope, 0) + 1
+            self.known[key] = number
+            self.taken.add((scope, number))
+            self.highest[scope] = max(self.highest.get(scope, 0), number)
+        return self.known[key]
 
 
 def _both(written: dict[str, Any], parts: Any) -> dict[str, Any]:

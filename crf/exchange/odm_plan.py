@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from .loss import refused
 from .naming import Names
+from .numbers import read_whole
 from .odm_file import Metadata
 from .odm_report import Report, own_fields
 from .xml_tree import Node
@@ -21,6 +23,8 @@ TYPES = {
 AS_TEXT = frozenset(
     ["partialTime", "partialDatetime", "durationDatetime", "intervalDatetime", "incompleteDatetime", "incompleteTime"]
 )
+MOST_PLACES = 200_000  # groups and items as forms show them: references can make a small file unfold to billions
+MOST_DEPTH = 30  # of ODM 2's groups in groups
 MISSING_REFERENCE = ("指向文件中没有的 OID", "refers to an OID that is not in the file")
 
 
@@ -60,9 +64,9 @@ class FormPlan:
 def numbered(node: Node, *tags: str) -> list[Node]:
     """The references below a definition by OrderNumber; those without one stay where the file has them."""
     refs = list(node.all(*tags))
-    if not all(ref.get("OrderNumber").lstrip("-").isdigit() for ref in refs):
+    if any(read_whole(ref.get("OrderNumber")) is None for ref in refs):
         return refs
-    return sorted(refs, key=lambda ref: int(ref.get("OrderNumber")))
+    return sorted(refs, key=lambda ref: read_whole(ref.get("OrderNumber")) or 0)
 
 
 def repeats(node: Node) -> bool:
@@ -72,10 +76,12 @@ def repeats(node: Node) -> bool:
 class Planner:
     """Walks from the forms to their items once; the same ItemDef has the same name in every form."""
 
-    def __init__(self, metadata: Metadata, report: Report, codelists: dict[str, str]) -> None:
+    def __init__(self, metadata: Metadata, report: Report, codelists: dict[str, str], file: str) -> None:
         self.metadata = metadata
         self.report = report
         self.codelists = codelists
+        self.file = file
+        self.places = 0
         self.form_names = Names(upper=True, first="F")
         self.item_names = Names(first="i")
         self.by_oid: dict[str, str] = {}
@@ -123,6 +129,7 @@ class Planner:
         """The groups below a form, those of ODM 2 that lie in each other one after the other."""
         found = []
         for ref in numbered(node, "ItemGroupRef"):
+            self.count(ref, len(inside))
             oid = ref.get("ItemGroupOID")
             group = self.metadata.all("ItemGroupDef").get(oid)
             if group is None or oid in inside:
@@ -141,12 +148,21 @@ class Planner:
             wanted = node.get("Name") if PLAIN.match(node.get("Name")) else node.get("OID")
             section.rows = str(own.get("name") or Names(first="rows").take(wanted)) if isinstance(own, dict) else "rows"
         for ref in numbered(node, "ItemRef"):
+            self.count(ref)
             item = self.metadata.all("ItemDef").get(ref.get("ItemOID"))
             if item is None:
                 self.report.lose("dropped", ref, ref.get("ItemOID"), "", *MISSING_REFERENCE)
                 continue
             section.items.append(self.item(ref, item))
         return section
+
+    def count(self, ref: Node, depth: int = 0) -> None:
+        """Refuse a file whose references unfold without end."""
+        self.places += 1
+        if self.places > MOST_PLACES or depth > MOST_DEPTH:
+            zh = f"引用展开后超过{MOST_PLACES}个条目或{MOST_DEPTH}层"
+            en = f"its references unfold to more than {MOST_PLACES} items or {MOST_DEPTH} levels"
+            raise refused(self.file, ref.line, "", zh, en, "请检查该文件是否正确", "see whether this is the right file")
 
     def item(self, ref: Node, node: Node) -> ItemPlan:
         oid = node.get("OID")

@@ -11,14 +11,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from crf.definitions.errors import DefinitionErrors
+
 from . import odm_oids
 from .logic import Field
-from .loss import Imported
+from .loss import Imported, refused
 from .naming import Names as Taken
+from .numbers import read_whole
 from .odm_codelists import BOOLEAN, Codelists
 from .odm_file import REDCAP, Metadata, metadata_of
 from .odm_plan import AS_TEXT, MISSING_REFERENCE, FormPlan, ItemPlan, Planner, SectionPlan, numbered, repeats
-from .odm_report import IN_ALIAS, NO_PLACE, Report, codings, own_fields, with_own
+from .odm_report import IN_ALIAS, NO_PLACE, OWN, Report, codings, own_fields, with_own
 from .odm_rules import VALUE_TYPES, Names, Ranges, Rules, section_condition
 from .settle import settle
 from .xml_tree import Node, read_xml
@@ -43,7 +46,17 @@ def read_odm(content: bytes, *, code: str = "", file: str = "") -> Imported:
     root = read_xml(content, file=file or "ODM", taken={"SubjectData": lambda node, around: None})
     _strip(root)
     metadata = metadata_of(root, code, report, file or "ODM")
-    return _Reader(metadata, report, file or "ODM", code).read()
+    try:
+        return _Reader(metadata, report, file or "ODM", code).read()
+    except DefinitionErrors:
+        raise
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        # What an Alias of this product says goes into the definition as it is, and may be of any kind.
+        raise refused(
+            file or "ODM", root.line, f"Alias {OWN}…", "本系统写入的 Alias 被改动,无法读取",
+            "its Alias elements of this product hold something else than it writes",
+            "请从本系统重新导出", "export it again from here",
+        ) from error  # fmt: skip
 
 
 class _Reader:
@@ -54,7 +67,7 @@ class _Reader:
         self.code = code
         self.codelists = Codelists(metadata, report)
         self.rules = Rules(metadata, report)
-        self.planner = Planner(metadata, report, self.codelists.names)
+        self.planner = Planner(metadata, report, self.codelists.names, file)
         self.forms = self.planner.forms()
         codes = {
             name: {one["alias"].get("odm", one["code"]): one["code"] for one in raw["choices"]}
@@ -373,14 +386,15 @@ class _Reader:
         length = node.get("Length")
         digits = node.get("SignificantDigits") or node.get("FractionDigits")
         if length:
-            fits = plan.type == "text" and length.isdigit() and 1 <= int(length) <= 20000
-            if fits:
-                found["max_length"] = int(length)
+            most = read_whole(length)
+            if plan.type == "text" and most is not None and 1 <= most <= 20000:
+                found["max_length"] = most
             else:
                 self.kept_size(plan, alias, "Length", length)
         if digits:
-            if plan.type == "decimal" and digits.isdigit() and int(digits) <= 10:
-                found["precision"] = int(digits)
+            decimals = read_whole(digits)
+            if plan.type == "decimal" and decimals is not None and 0 <= decimals <= 10:
+                found["precision"] = decimals
             else:
                 self.kept_size(plan, alias, "SignificantDigits", digits)
         if node.get("DataType") in AS_TEXT:

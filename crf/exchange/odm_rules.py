@@ -220,7 +220,8 @@ class Ranges:
         comparator = node.get("Comparator")
         if self.item.type not in ("integer", "decimal") or len(values) != 1 or not NUMBER.match(values[0]):
             return False
-        bound = _bound(comparator, float(values[0]), whole=self.item.type == "integer")
+        number = float(values[0])
+        bound = _bound(comparator, number, whole=self.item.type == "integer") if math.isfinite(number) else None
         if bound is None:
             return False
         key = "soft_range" if node.get("SoftHard") == "Soft" else "range"

@@ -18,6 +18,7 @@ from crf.definitions.tables import BadTable, Row, Table, read_table
 from crf.definitions.values import BadValue, missing, parse_value
 
 from .loss import refused
+from .numbers import read_whole
 from .redcap_fields import choices
 from .redcap_parts import unique_group
 from .redcap_project import REDCAP, project_root
@@ -273,8 +274,9 @@ class _Records:
     def number(self, text: str, row: int, column: str) -> int | None:
         if not text:
             return 1
-        if text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_REPEATS:
-            return int(text)
+        number = read_whole(text)
+        if number is not None and 1 <= number <= MOST_REPEATS:
+            return number
         self.refuse(
             row, column, f"“{text[:20]}”不是 1 起的序号", f"{text[:20]!r} is no number from 1", "请改正", "correct it"
         )

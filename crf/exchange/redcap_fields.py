@@ -105,7 +105,7 @@ def validated_type(validation: str) -> tuple[str, int | None]:
 def choices(text: str) -> list[tuple[str, str]]:
     """`1, one | 2, two` as pairs of code and label; a choice without a comma is its own label."""
     found = []
-    for part in re.split(r"\s*\|\s*|\s*\n\s*", text.strip()):
+    for part in re.split(r"[|\n]", text):
         code, comma, label = part.partition(",")
         if code.strip():
             found.append((code.strip(), label.strip() if comma else code.strip()))
@@ -116,17 +116,24 @@ TAG = re.compile(r"@([A-Z][A-Z0-9_-]*)")
 
 
 def tags(annotation: str) -> Iterator[tuple[str, str]]:
-    """The action tags of an annotation with their arguments: `@CALCTEXT(…)`, `@DEFAULT='1'`, `@HIDDEN`."""
-    at = 0
+    """The action tags of an annotation with their arguments: `@CALCTEXT(…)`, `@DEFAULT='1'`, `@HIDDEN`.
+
+    After a bracket that nothing closes, no tag has an argument in brackets: looking for each would take for ever.
+    """
+    at, closed = 0, True
     while match := TAG.search(annotation, at):
-        argument, at = _argument(annotation, match.end())
-        yield match[1], argument
+        at = match.end()
+        if annotation[at : at + 1] != "(":
+            argument, at = _assigned(annotation, at)
+            yield match[1], argument
+            continue
+        end = _closing(annotation, at) if closed else 0
+        closed = bool(end)
+        yield match[1], annotation[at + 1 : end].strip() if end else ""
+        at = end or at
 
 
-def _argument(text: str, at: int) -> tuple[str, int]:
-    if text[at : at + 1] == "(":
-        end = _closing(text, at)
-        return (text[at + 1 : end].strip(), end + 1) if end else ("", at)
+def _assigned(text: str, at: int) -> tuple[str, int]:
     given = re.compile(r"\s*=\s*('[^']*'|\"[^\"]*\"|[^\s'\"]+)").match(text, at)
     return (given[1].strip("'\""), given.end()) if given else ("", at)
 
@@ -149,11 +156,19 @@ def _closing(text: str, at: int) -> int:
 
 def readable(text: str) -> str:
     """A label without its HTML, on as many lines as it has paragraphs."""
-    text = re.sub(r"<(style|script)\b.*?</\1\s*>", " ", text, flags=re.IGNORECASE | re.DOTALL)
+    for tag in ("style", "script"):
+        text = _without(text, tag)
     text = re.sub(r"</(p|div|li|tr|h\d)\s*>|<br\s*/?>", "\n", text, flags=re.IGNORECASE)
     text = html.unescape(re.sub(r"</?[A-Za-z][^<>]*>", "", text))
     lines = (" ".join(line.split()) for line in text.replace("\xa0", " ").splitlines())
     return "\n".join(line for line in lines if line)
+
+
+def _without(text: str, tag: str) -> str:
+    """A text without what stands from `<tag` to `</tag>`."""
+    *_, last = [0, *(match.end() for match in re.finditer(rf"</{tag}\s*>", text, re.IGNORECASE))]
+    inner = re.sub(rf"<{tag}\b.*?</{tag}\s*>", " ", text[:last], flags=re.IGNORECASE | re.DOTALL)
+    return inner + text[last:]
 
 
 def titled(name: str) -> str:

@@ -22,19 +22,18 @@ EXPRESSIONS = ("show_if", "required", "derive", "require")
 def settle(raw: dict[str, Any], losses: Sequence[Loss], *, file: str) -> Imported:
     """The definition in `raw` (as `StudyDefinition.model_validate` takes it) without the expressions that cannot work.
 
-    A condition, derivation or check that `verify` refuses is moved, word for word, to the `alias` of its item, section
-    or form, under "cel:…", and is listed as kept. Raises DefinitionErrors for anything else that is wrong.
+    A condition, derivation or check that is too long, or that `verify` refuses, is moved, word for word, to the `alias`
+    of its item, section or form, under "cel:…", and is listed as kept. Raises DefinitionErrors for anything else.
     """
     raw, found = json.loads(json.dumps(raw)), list(losses)
     for _ in range(MOST_ROUNDS):
         try:
             study = StudyDefinition.model_validate(raw)
+            faults = verify(study)
         except ValidationError as error:
-            raise DefinitionErrors([
-                DefinitionError(file, 1, one.item, one.en, one.remedy_en, one.zh, one.remedy_zh)
-                for one in explain(error, raw)
-            ]) from error  # fmt: skip
-        faults = verify(study)
+            faults = list(explain(error, raw))
+            if any(not fault.place or fault.place[-1] not in EXPRESSIONS for fault in faults):
+                raise DefinitionErrors([_error(file, fault) for fault in faults]) from error
         if not faults:
             return Imported(study, tuple(found))
         removable = [fault for fault in faults if _expression_place(fault.place)]

@@ -12,6 +12,7 @@ from pyxform.xls2json import workbook_to_json
 from pyxform.xls2json_backends import DefinitionData, get_xlsform
 
 from crf.definitions.errors import DefinitionErrors
+from crf.definitions.model import UNWRITABLE
 
 from .loss import Loss, refused
 
@@ -25,7 +26,9 @@ XLSX = b"PK\x03\x04"
 TEXTS = re.compile(r"(label|hint|guidance_hint|constraint[ _]message|form_title|title)\b", re.IGNORECASE)
 KEEP = {ord(quote): chr(0xE100 + at) for at, quote in enumerate("“”‘’")}
 GIVE_BACK = {ord(hidden): chr(quote) for quote, hidden in KEEP.items()}
-FORMULA = re.compile(rb'<(?:\w+:)?c\b[^>]*\br="([A-Z]+\d+)"[^>]*>\s*<(?:\w+:)?f[\s>/]')
+FORMULA = re.compile(
+    rb'<(?:\w{1,20}:)?c\b[^<>]{0,200}\br="([A-Z]{1,3}\d{1,7})"[^<>]{0,200}>\s{0,20}<(?:\w{1,20}:)?f[\s>/]'
+)
 
 
 def open_xlsform(content: bytes, file: str) -> tuple[dict[str, Any], list[Loss]]:
@@ -121,6 +124,11 @@ def _check_cells(data: DefinitionData, file: str) -> None:
                           "拆成几个表单", "split the form")  # fmt: skip
         for number, row in enumerate(rows, start=2):
             for column, cell in row.items():
+                if isinstance(cell, str) and UNWRITABLE.search(cell):
+                    raise refused(
+                        file, number, f"{sheet}.{column}", "含控制字符", "a cell with a control character",
+                        "请删除", "remove it",
+                    )  # fmt: skip
                 if isinstance(cell, str) and len(cell) > MAX_CELL:
                     raise refused(
                         file, number, f"{sheet}.{column}", f"单元格超过{MAX_CELL}个字符",

@@ -78,6 +78,7 @@ class _Builder:
         self.taken = taken
         self.most_text = most_text
         self.open: list[Node] = []
+        self.pieces: list[list[str]] = []  # of the texts of those that are open
         self.root: Node | None = None
         self.nodes = 0
         self.parser: Any = None
@@ -102,6 +103,7 @@ class _Builder:
         else:
             self.root = node
         self.open.append(node)
+        self.pieces.append([])
 
     def data(self, text: str) -> None:
         self.length += len(text)
@@ -111,13 +113,18 @@ class _Builder:
 
     def _text(self) -> None:
         if self.texts:
-            self.open[-1].text += "".join(self.texts)
+            piece = "".join(self.texts)
+            if self.pieces[-1] or not piece.isspace():
+                self.pieces[-1].append(piece)
             self.texts = []
             self.length = 0
 
     def end(self, name: str) -> None:
         self._text()
         node = self.open.pop()
+        node.text = "".join(self.pieces.pop())
+        if len(node.text) > self.most_text:
+            raise _huge(self.most_text)
         hand_over = self.taken.get(node.tag)
         if hand_over and self.open:
             self.open[-1].children.pop()

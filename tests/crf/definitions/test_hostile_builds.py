@@ -34,6 +34,7 @@ def faults(folder: Path, file: str, content: bytes) -> list[Any]:
         load_study(folder)
     except DefinitionErrors as error:
         assert all(one.file and one.line >= 1 and one.message and one.message_zh for one in error.errors)
+        assert all(len(one.message) < 2000 for one in error.errors)
         assert error.of("zh-hans")
         return error.errors
     return []
@@ -68,6 +69,35 @@ HOSTILE = {
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_study_file_is_refused_with_its_place(folder, content):
     assert faults(folder, "study.yaml", content)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "item", "said"),
+    [
+        ("en: A small study", r'en: "A small\0study"', "title", "control character U+0000"),
+        ("zh: 小研究", r'zh: "小\x1b研究"', "title", "control character U+001B"),
+        ("registration_number: none", r'protocol: {deep: [{"\x07": 1}]}', "MINI", "control character U+0007"),
+        ("registration_number: none", r'alias: {odm: "\0"}', "MINI", "control character U+0000"),
+        ("registration_number: none", 'subject_number: "{site}-{name}-{sequence}"', "MINI", "not spelt as"),
+        ("registration_number: none", 'subject_number: "{site.__class__}{sequence}"', "MINI", "not spelt as"),
+        ("registration_number: none", 'subject_number: "{sequence:0999999999d}"', "MINI", "not spelt as"),
+        ("window: [-30, 0]", "window: [-30, 999999999]", "BASELINE", "999999999 is too large"),
+        ("registration_number: none", "quality: {outlier_z: " + "9" * 400 + "}", "quality", "should be a number"),
+        ("code: MINI", "code: " + "m" * 100_000, "", "not spelt as"),
+    ],
+)  # fmt: skip
+def test_what_would_fail_only_later_is_refused_at_load(folder, old, new, item, said):
+    content = (MINI / "study.yaml").read_text(encoding="utf-8").replace(old, new)
+    (fault,) = faults(folder, "study.yaml", content.encode())
+    assert fault.item.startswith(item) and said in fault.message
+
+
+@pytest.mark.parametrize(
+    "pattern", ["{site}-{sequence:04d}", "{sequence:03d}/{site}", "P{sequence}", "{site}-{sequence}-{site}"]
+)
+def test_a_subject_number_is_of_site_and_sequence(folder, pattern):
+    content = (MINI / "study.yaml").read_text(encoding="utf-8")
+    assert faults(folder, "study.yaml", f'{content}subject_number: "{pattern}"\n'.encode()) == []
 
 
 @often

@@ -142,6 +142,21 @@ def test_a_value_that_cannot_be_stored_is_refused_with_its_place(content, column
     assert problem.zh and problem.remedy_zh and problem.remedy_en and problem.row == 1
 
 
+@pytest.mark.parametrize(
+    ("keys", "numbers"),
+    [(["A", "1", "B"], [1, 2, 3]), (["", "1"], [1]), (["2", "x", "1", "2"], [2, 3, 1]), (["9" * 5000, "²"], [1, 2])],
+)
+def test_repeats_with_different_keys_are_never_one_record(keys, numbers):
+    forms = "".join(
+        f'<FormData FormOID="F.AE" FormRepeatKey="{key}"><ItemGroupData ItemGroupOID="IG.AE">'
+        f'<ItemData ItemOID="I.TERM" Value="Pain"/></ItemGroupData></FormData>'
+        for key in keys
+    )
+    reading = read(body(f'<StudyEventData StudyEventOID="SE.AE">{forms}</StudyEventData>'))
+    assert reading.problems == []
+    assert [record.key.number for record in reading.records] == numbers
+
+
 def test_transactions_clear_and_context_says_nothing():
     reading = read(dm(
         '<ItemData ItemOID="I.AGE" TransactionType="Remove"/>'

@@ -95,6 +95,7 @@ def changed(row: str, to: str) -> bytes:
         (changed(",1,1,61.5", ",1,7,61.5"), 2, "sign____2", "neither 0 nor 1"),
         (changed("extra_arm_1", "never_arm_1"), 5, "redcap_event_name", "no event 'never_arm_1'"),
         (changed("arm_1,med,1", "arm_1,pill,1"), 3, "redcap_repeat_instrument", "no instrument 'pill'"),
+        (changed("med,3", "med," + "9" * 5000), 4, "redcap_repeat_instance", "no number from 1"),
         (changed("med,3", "med,0"), 4, "redcap_repeat_instance", "no number from 1"),
         (changed("S-1,baseline", ",baseline"), 6, "id", "no record id"),
         (changed("2026-04-03,,,1", "2026-02-30,,,1"), 5, "seen", "not a day of the calendar"),
