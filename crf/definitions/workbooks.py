@@ -11,7 +11,9 @@ import zlib
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
+from xml.etree.ElementTree import ParseError
 
+from defusedxml.ElementTree import fromstring
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetVisibleEnum
 
 from .tables import BadTable, Table, as_table, refuse_size
@@ -21,11 +23,14 @@ MOST_INFLATED = 600_000_000  # a sheet of 1,048,576 rows of 10 numbers
 MOST_RATIO = 250  # real sheets shrink by 5 to 60; deflate ends at 1,032
 MOST_ROWS = 1_048_576
 MOST_CELLS = 12_000_000  # from A1 to the last cell used: the reader keeps a place for each, filled or not
+MOST_CONTENTS = 5_000_000  # of a table of sheets
 PLACE = re.compile(rb"""\br=["']([A-Z]{0,3})(\d{1,7})["']""")
 CHUNK = 1 << 20
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-ERROR_CELL = re.compile(rb'<c r="([A-Z]{1,3})(\d{1,7})"[^>]{0,80}\bt="e"')
+ERROR_CELL = re.compile(
+    rb"""<(?:\w{1,20}:)?c\s(?=[^<>]{0,150}?\bt=["']e["'])[^<>]{0,150}?\br=["']([A-Z]{1,3})(\d{1,7})["']"""
+)
 
 
 def is_workbook(content: bytes) -> bool:
@@ -197,25 +202,45 @@ def _merged(page: CalamineSheet, table: Table) -> Iterator[BadTable]:
 
 def _errors(content: bytes, index: int, page: CalamineSheet, table: Table) -> Iterator[BadTable]:
     """Cells such as #DIV/0!, which the reader gives as empty: an answer lost in silence."""
-    archive = zipfile.ZipFile(io.BytesIO(content))
-    parts = sorted(
-        (entry for entry in archive.infolist() if re.fullmatch(r"xl/worksheets/sheet\d+\.xml", entry.filename)),
-        key=lambda entry: int(re.sub(r"\D", "", entry.filename)),
-    )
-    if index >= len(parts):
+    part = _part(zipfile.ZipFile(io.BytesIO(content)), index)
+    if part is None:
         return
     left = (page.start or (0, 0))[1]
     rest = b""
-    for chunk in _chunks(content, parts[index]):
-        rest += chunk
+    for chunk in _chunks(content, part):
+        rest, seen = rest + chunk, 0
         for found in ERROR_CELL.finditer(rest):
+            seen = found.end()
             column = _column_number(found[1].decode()) - left
             name = table.columns[column] if 0 <= column < len(table.columns) else found[1].decode()
             yield BadTable(
                 "单元格是 Excel 错误值(如 #DIV/0!)", "an error of Excel, such as #DIV/0!", "请改为数值或清空",
                 "write a value or empty it", row=int(found[2]), column=name,
             )  # fmt: skip
-        rest = rest[-200:] if not ERROR_CELL.search(rest[-200:]) else b""
+        rest = rest[max(seen, len(rest) - 400) :]
+
+
+def _part(archive: zipfile.ZipFile, index: int) -> zipfile.ZipInfo | None:
+    """The entry that holds the sheet of this place among the workbook's: by its own tables, for names say nothing."""
+    try:
+        sheets = fromstring(_contents(archive, "xl/workbook.xml")).findall(".//{*}sheet")
+        links = fromstring(_contents(archive, "xl/_rels/workbook.xml.rels"))
+        wanted = next(value for key, value in sheets[index].attrib.items() if key.endswith("}id"))
+        target = next(link.get("Target", "") for link in links if link.get("Id") == wanted)
+        return archive.getinfo(target.removeprefix("/") if target.startswith("/") else f"xl/{target}")
+    except (StopIteration, LookupError):
+        return None
+    except (ParseError, ValueError, zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
+        raise _damaged() from error
+
+
+def _contents(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A table of contents, which is small."""
+    with archive.open(name) as stream:
+        content = stream.read(MOST_CONTENTS + 1)
+    if len(content) > MOST_CONTENTS:
+        raise _bomb()
+    return content
 
 
 def _column_number(letters: str) -> int:

@@ -84,6 +84,25 @@ def test_errors_of_excel_and_merged_cells_are_named_with_their_place():
     }
 
 
+def test_an_error_is_found_on_the_sheet_that_holds_it_whatever_its_part_is_called():
+    def prepare(book, sheet):
+        if sheet.name == "Two":
+            sheet.write_formula(1, 1, "=1/0", None, "#DIV/0!")
+
+    content = workbook(["a", "b"], ["x", 1], sheets=("One", "Two"), prepare=prepare)
+    swapped = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(swapped, "w") as new:
+        for entry in old.infolist():
+            name = {"sheet1.xml": "sheet2.xml", "sheet2.xml": "sheet1.xml"}.get(entry.filename.rpartition("/")[2])
+            data = old.read(entry)
+            if entry.filename == "xl/_rels/workbook.xml.rels":
+                data = data.replace(b"sheet1", b"sheet0").replace(b"sheet2", b"sheet1").replace(b"sheet0", b"sheet2")
+            new.writestr(f"xl/worksheets/{name}" if name and "_rels" not in entry.filename else entry.filename, data)
+    for made in (content, swapped.getvalue()):
+        assert [(fault.row, fault.column) for fault in read_sheet(made, "Two").faults] == [(2, "b")]
+        assert read_sheet(made, "One").faults == []
+
+
 def test_a_sheet_is_chosen_by_name_and_hidden_ones_are_not_offered():
     def prepare(book, sheet):
         if sheet.name == "Hidden":
