@@ -22,9 +22,14 @@ ENCRYPTED = 0x1
 
 def write_zip(study: StudyDefinition) -> bytes:
     """The folder that `load_study` reads, zipped; equal definitions give equal bytes."""
+    return zipped(write_yaml(study))
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """Files by name in one zip; equal files give equal bytes."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for name, content in sorted(write_yaml(study).items()):
+        for name, content in sorted(files.items()):
             entry = zipfile.ZipInfo(name, EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16

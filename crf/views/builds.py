@@ -10,6 +10,8 @@ from django.views.decorators.http import require_safe
 
 from crf.definitions.model import StudyDefinition
 from crf.exchange import crf_pdf, crf_workbook, yaml_zip
+from crf.exchange.formats import write_study
+from crf.exchange.loss import as_csv
 from crf.models import BuildDraft, StudyBuild
 from crf.selectors import builds as reads
 from crf.services import pdf_fonts
@@ -18,12 +20,17 @@ from crf.views.entry_page import language
 from registry.permissions import Permission, rights
 from registry.web import render_page, study_or_404
 
-ZIP, XLSX, PDF = (
+ZIP, XLSX, PDF, XML = (
     "application/zip",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "application/pdf",
+    "application/xml",
 )
-DOWNLOADS = {"yaml": (ZIP, "zip"), "xlsx": (XLSX, "xlsx"), "pdf": (PDF, "pdf"), "annotated": (PDF, "pdf")}
+DOWNLOADS = {
+    "yaml": (ZIP, ".zip"), "xlsx": (XLSX, ".xlsx"), "pdf": (PDF, "_pdf.pdf"), "annotated": (PDF, "_annotated.pdf"),
+    "odm": (XML, "_odm.xml"), "odm2": (XML, "_odm2.xml"), "redcap": (ZIP, "_redcap.zip"),
+    "xlsform": (ZIP, "_xlsform.zip"),
+}  # fmt: skip
 
 
 @require_safe
@@ -115,7 +122,7 @@ def build_difference(request: HttpRequest, code: str, build_id: int) -> HttpResp
 
 @require_safe
 def download_build(request: HttpRequest, code: str, build_id: int, kind: str) -> HttpResponse:
-    """The build as YAML (the folder that imports again), as a workbook, or as a CRF on paper."""
+    """The build as YAML (the folder that imports again), a workbook, a CRF on paper, or in another system's format."""
     build = build_or_404(request, code, build_id, needs=Permission.BUILD_VIEW)
     if kind not in DOWNLOADS:
         raise Http404(f"no download {kind}")
@@ -123,8 +130,8 @@ def download_build(request: HttpRequest, code: str, build_id: int, kind: str) ->
     if form:
         form_or_404(build.study_definition, form)
     media, ending = DOWNLOADS[kind]
-    name = "_".join(part for part in (build.study.code, build.version, form, kind if ending == "pdf" else "") if part)
-    headers = {"Content-Disposition": f'attachment; filename="{name}.{ending}"'}
+    name = "_".join(part for part in (build.study.code, build.version, form) if part)
+    headers = {"Content-Disposition": f'attachment; filename="{name}{ending}"'}
     return HttpResponse(_file(build, kind, form), content_type=media, headers=headers)
 
 
@@ -134,5 +141,21 @@ def _file(build: StudyBuild, kind: str, form: str) -> bytes:
         return yaml_zip.write_zip(definition)
     if kind == "xlsx":
         return crf_workbook.write_workbook(definition, created=build.published_at)
+    if kind in ("odm", "odm2", "redcap", "xlsform"):
+        return _foreign(build, kind)
     faces = pdf_fonts.faces()
     return crf_pdf.write_pdf(definition, annotated=kind == "annotated", faces=faces, form=form)
+
+
+def _foreign(build: StudyBuild, kind: str) -> bytes:
+    """ODM, which says everything, as it is; the other formats in a zip with the list of what they have no place for."""
+    exported = write_study(
+        build.study_definition,
+        format=kind.removesuffix("2"),
+        odm="2.0" if kind == "odm2" else "1.3.2",
+        created=build.published_at.isoformat(timespec="seconds"),
+        language=language(),
+    )
+    if kind in ("odm", "odm2"):
+        return next(iter(exported.files.values()))
+    return yaml_zip.zipped(exported.files | {"losses.csv": as_csv(exported.losses).encode()})

@@ -26,6 +26,8 @@ from crf.definitions.load import load_study
 from crf.definitions.model import StudyDefinition
 from crf.definitions.yaml_lines import parse
 from crf.exchange import crf_pdf, crf_workbook, yaml_folder, yaml_zip
+from crf.exchange.formats import read_study
+from crf.exchange.odm_read import read_odm
 from crf.models import BuildDraft, BuildRelease, StudyBuild
 from crf.selectors import NoBuild, current_build
 from crf.services import build_uploads, builds, calendar, pdf_fonts, records, release
@@ -364,12 +366,29 @@ def test_the_difference_names_each_change_and_what_it_may_do(client, study):
 
 
 @pytest.mark.parametrize(
-    ("kind", "start"), [("yaml", b"PK"), ("xlsx", b"PK"), ("pdf", b"%PDF"), ("annotated", b"%PDF")]
+    ("kind", "start"),
+    [("yaml", b"PK"), ("xlsx", b"PK"), ("pdf", b"%PDF"), ("annotated", b"%PDF"), ("odm", b"<?xml"), ("odm2", b"<?xml")],
 )
 def test_a_build_is_downloaded_in_each_form(client, study, kind, start):
     answer = client.get(reverse("crf:download-build", args=["LIVER", study.builds.get().pk, kind]))
     assert answer.content.startswith(start)
     assert answer["Content-Disposition"].startswith('attachment; filename="LIVER_1.0')
+
+
+@pytest.mark.parametrize(("kind", "name"), [("redcap", "LIVER_1.0.csv"), ("xlsform", "LIVER_1.0.xlsx")])
+def test_a_format_that_cannot_say_everything_is_downloaded_with_what_it_lost(client, study, kind, name):
+    address = reverse("crf:download-build", args=["LIVER", study.builds.get().pk, kind])
+    assert address in page(client, "build", study.builds.get().pk)
+    with zipfile.ZipFile(io.BytesIO(client.get(address).content)) as files:
+        assert sorted(files.namelist()) == sorted([name, "losses.csv"])
+        assert read_study(files.read(name), file=name).definition.forms
+        assert "event" in files.read("losses.csv").decode("utf-8-sig")
+
+
+def test_the_odm_of_the_page_is_the_build(client, study):
+    for kind in ("odm", "odm2"):
+        answer = client.get(reverse("crf:download-build", args=["LIVER", study.builds.get().pk, kind]))
+        assert read_odm(answer.content).definition == study.builds.get().study_definition
 
 
 def test_the_page_reads_an_upload_shows_the_difference_and_publishes(client, study):
