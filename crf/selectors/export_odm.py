@@ -15,7 +15,7 @@ from crf.exchange.odm_write import OdmDataWriter, OdmNote, OdmSignature
 from crf.exports.layout import TableLayout
 from crf.exports.rules import Rule
 from crf.exports.values import Rules, rules_of, treated
-from crf.models import Query, QueryMessage, Record, SourceVerification, StudyBuild
+from crf.models import Query, QueryMessage, Record, SourceVerification, StudyBuild, public_id
 from crf.selectors import current_build
 from crf.selectors.export_rows import Scope
 from registry import pseudonyms
@@ -173,7 +173,8 @@ class _Around:
         return not rule.leaves_out
 
     def query(self, query: Query) -> list[OdmNote]:
-        """The question, then its thread. De-identified, words stay behind, and so does what was said: all free text."""
+        """The question, then its thread. De-identified, words stay behind, and so does what was said: all free text;
+        and the number, since numbers count up over all subjects: with moved times they would tell who moved how far."""
         said = [("query", query.status, query.text if self.identified else "", query.opened_by, query.opened_at)]
         for one in query.messages.all() if self.identified else ():
             if one.act != QueryMessage.Act.OPEN:
@@ -186,7 +187,7 @@ class _Around:
                 text=words,
                 by=by.username if by else "",
                 at=self.at(at, query.subject_id),
-                ref=f"Q-{query.pk:06d}",
+                ref=public_id(query.pk) if self.identified else "",
             )
             for kind, status, words, by, at in said
         ]
