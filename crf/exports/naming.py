@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Sequence
 
 
@@ -21,6 +22,7 @@ RESERVED = {
     "sav": frozenset(["all", "and", "by", "eq", "ge", "gt", "le", "lt", "ne", "not", "or", "to", "with"]),
     "dta": frozenset(["byte", "double", "float", "if", "in", "int", "long", "strl", "using", "with"]),
 }
+STATA_TEXT = re.compile(r"str\d+", re.IGNORECASE | re.ASCII)  # Stata's types of texts: str1, str2, …
 
 
 def adapted(names: Sequence[str], format: str) -> dict[str, str]:
@@ -30,7 +32,9 @@ def adapted(names: Sequence[str], format: str) -> dict[str, str]:
         return {name: name for name in names}
     spelt = {name: name.upper() if format == "xpt" else name for name in names}
     kept_words = RESERVED.get(format, frozenset())
-    found = {name: short for name, short in spelt.items() if len(short) <= limit and short not in kept_words}
+    if format == "dta":
+        kept_words |= {name.casefold() for name in names if STATA_TEXT.fullmatch(name)}
+    found = {name: short for name, short in spelt.items() if len(short) <= limit and short.casefold() not in kept_words}
     taken = {short.casefold() for short in found.values()} | kept_words
     for name, long in spelt.items():
         if name not in found:

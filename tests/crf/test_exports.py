@@ -8,6 +8,8 @@ import hashlib
 import io
 import json
 import math
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -313,6 +315,7 @@ def test_names_are_short_unique_and_the_same_every_time():
         assert found == adapted(long, format)
     assert adapted(long, "xpt")["bilirubi"] == "BILIRUBI", "what fits keeps its name, whatever comes before it"
     assert adapted(long, "dta")["with"] != "with" and adapted(long, "sav")["by"] != "by"
+    assert adapted(["str12", "strength"], "dta") == {"str12": "str12_2", "strength": "strength"}
 
 
 def test_a_repeating_group_is_a_table_of_its_own(study, records, tmp_path, system):
@@ -385,13 +388,28 @@ def test_the_python_script_reads_the_tables_with_labels_and_codes(study, records
 
 
 def test_the_r_script_is_whole():
-    """There is no R here: brackets and quotes close, and it uses only what base R has."""
+    """Where there is no R: brackets and quotes close, and it uses only what base R has."""
     text = (Path(exports.__file__).parents[1] / "exports" / "read_records.R").read_text()
     code = "\n".join(line.partition("#")[0] for line in text.splitlines())
     for pair in ("()", "{}", "[]"):
         assert code.count(pair[0]) == code.count(pair[1])
     assert code.count('"') % 2 == 0 and "library(" not in code and "\t" not in code
     assert 'fileEncoding = "UTF-8-BOM"' in code and 'na.strings = ""' in code, "the code NA is no missing value"
+
+
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed")
+def test_the_r_script_reads_the_tables_with_labels_and_codes(study, records, tmp_path, system):
+    folder = made(study, tmp_path, system, language="zh")
+    program = (
+        'source("read_records.R", encoding = "UTF-8"); k <- read_records(".")$KINDS;'
+        "cat(levels(k$sex), class(k$taken)[1], class(k$seen__earliest), sum(k$dose, na.rm = TRUE), sum(is.na(k$age)),"
+        'na.omit(k$age__missing), attr(k$dose, "label"), attr(k$dose, "unit"), sum(k$signs___na, na.rm = TRUE))'
+    )
+    told = subprocess.run(
+        ["Rscript", "-e", program], cwd=folder, capture_output=True, text=True, check=True,
+        env=os.environ | {"LC_ALL": "C.UTF-8"},
+    ).stdout  # fmt: skip
+    assert told.split() == ["女", "男", "POSIXct", "Date", "25", "2", "unknown", "Dose(中)", "mg", "2"]
 
 
 def test_the_dictionary_pdf_names_columns_codes_and_treatment(study, tmp_path, system):
