@@ -137,8 +137,16 @@ def _by_subject(table: Table, layout: _Layout, size: int) -> Iterator[list[Row]]
 
 
 def in_batches(reading: Reading, size: int = BATCH_ROWS) -> Iterator[Reading]:
-    """A reading of another format, parted in the same way; the problems come first."""
-    yield Reading(0, reading.encoding, [], reading.problems)
+    """A reading of another format, parted in the same way: each problem with the records of its row, the others first.
+
+    A row that is refused takes no part, so its problem must be known where its records are planned.
+    """
+    fed = {row for record in reading.records for row in rows_of(record) if row > 1}
+    waiting: dict[int, list[Problem]] = {}
+    for problem in reading.problems:
+        if problem.row in fed:
+            waiting.setdefault(problem.row, []).append(problem)
+    yield Reading(0, reading.encoding, [], [one for one in reading.problems if one.row not in fed])
     groups: dict[str, list[Incoming]] = {}
     for record in reading.records:
         groups.setdefault(one_person(record.key.subject), []).append(record)
@@ -146,10 +154,20 @@ def in_batches(reading: Reading, size: int = BATCH_ROWS) -> Iterator[Reading]:
     for records in groups.values():
         batch += records
         if len(batch) >= size:
-            yield Reading(len(batch), reading.encoding, batch, [])
+            yield _batch(reading, batch, waiting)
             batch = []
     if batch:
-        yield Reading(len(batch), reading.encoding, batch, [])
+        yield _batch(reading, batch, waiting)
+
+
+def _batch(reading: Reading, records: list[Incoming], waiting: dict[int, list[Problem]]) -> Reading:
+    rows = sorted({row for record in records for row in rows_of(record)}) if waiting else []
+    return Reading(len(records), reading.encoding, records, [one for row in rows for one in waiting.pop(row, ())])
+
+
+def rows_of(incoming: Incoming) -> set[int]:
+    """All rows of the file that speak of a record."""
+    return incoming.rows or {incoming.row, *(cell.row for cell in incoming.cells.values())}
 
 
 def one_person(text: str) -> str:

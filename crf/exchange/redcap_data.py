@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from crf.definitions.incoming import Cell, Incoming, Key, Problem, Reading
+from crf.definitions.incoming import PROBLEM_COLUMN, ROW_COLUMN, Cell, Incoming, Key, Problem, Reading
 from crf.definitions.model import MOST_REPEATS, Event, Form, Item, StudyDefinition
 from crf.definitions.tables import BadTable, Row, Table, read_table
 from crf.definitions.values import BadValue, missing, parse_value
@@ -28,7 +28,8 @@ from .xml_tree import Node
 EVENT, INSTRUMENT, INSTANCE, GROUP = (
     "redcap_event_name", "redcap_repeat_instrument", "redcap_repeat_instance", "redcap_data_access_group",
 )  # fmt: skip
-OWN = frozenset([EVENT, INSTRUMENT, INSTANCE, GROUP, "redcap_survey_identifier"])
+# Columns that hold no answer: REDCap's own, and those of our file of refused rows.
+OWN = frozenset([EVENT, INSTRUMENT, INSTANCE, GROUP, "redcap_survey_identifier", ROW_COLUMN, PROBLEM_COLUMN])
 TICKED = {"1": True, "checked": True, "0": False, "unchecked": False, "": False}
 STATUS = {"0": 0, "incomplete": 0, "1": 1, "unverified": 1, "2": 2, "complete": 2}
 # Labels of missing data codes that say more than "unknown".

@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 from django.db import connection, connections, transaction
@@ -20,7 +20,7 @@ from crf.definitions.workbooks import sheet_names
 from crf.models import Import, ImportLine, ImportMapping
 from crf.services import import_files, imports
 from crf.services.import_plan import Batch, Plan
-from crf.services.import_source import Source, format_of, open_source
+from crf.services.import_source import Source, format_of, open_source, sent_rows
 from registry import audit, jobs
 from registry.models import Job, Study, User
 from registry.permissions import Permission, authorise
@@ -192,6 +192,8 @@ def start(*, upload: Import, mode: str, reason: str, by: User) -> Import:
     if mode == imports.ALL and upload.counts.get("refused"):
         raise NotNow(_("Rows are refused: correct the file, or import only the good rows."))
     with audit.change(by=by):
+        if Import.objects.select_for_update().get(pk=upload.pk).state != State.PREVIEWED:  # pressed twice
+            raise NotNow(_("This import is under way or over."))
         upload.mode, upload.reason, upload.state = Import.Mode(mode), reason.strip()[:1000], State.RUNNING
         upload.job = jobs.create(kind=KIND, study=upload.study, by=by, total=upload.counts["rows"])
         upload.save()
@@ -242,7 +244,10 @@ def _run_good(upload: Import, aside: _Aside, by: User) -> Plan:
     def written(number: int) -> None:
         Import.objects.filter(pk=upload.pk, parts_done__lt=number).update(parts_done=number)
 
+    went_on = upload.parts_done >= 0
     plan = _commit(upload, aside, by, written)
+    if went_on:  # the parts that were written before are as previewed too
+        plan.totals = Counter(upload.counts)
     _done(upload, plan)
     return plan
 
@@ -274,8 +279,13 @@ def _done(upload: Import, plan: Plan) -> None:
 
 
 def _ended(upload: Import, state: str, message: str) -> Import:
-    """What is left of an import that did not come to its end; it can be previewed and started again."""
+    """What is left of an import that did not come to its end; it can be previewed and started again.
+
+    One that another worker brought to its end meanwhile stays as that one left it.
+    """
     upload.refresh_from_db()
+    if upload.state != State.RUNNING:
+        return upload
     upload.state = state
     upload.result = {"message": message}
     upload.save()
@@ -291,8 +301,13 @@ def _ended(upload: Import, state: str, message: str) -> Import:
 def stop(*, upload: Import, by: User) -> Import:
     """Ask the work under way to end: after the part in hand, and without it where all or nothing was chosen."""
     _authorise(upload, by, is_over=State.DONE)
-    if upload.job and not upload.job.is_over:
-        jobs.cancel(upload.job)
+    job = upload.job
+    if job and not job.is_over:
+        jobs.cancel(job)
+    if job and job.state == Job.State.FAILED:  # nobody carries it out any more
+        return _ended(upload, State.FAILED, job.error)
+    if job and job.state == Job.State.CANCELLED and job.started_at is None:
+        return _ended(upload, State.STOPPED, _("The import was stopped."))
     return upload
 
 
@@ -323,12 +338,12 @@ def refused(*, upload: Import, format: str, language: str, by: User) -> bytes:
         problem = f"{line.zh};{line.remedy_zh}" if zh else f"{line.en}; {line.remedy_en}"
         told[line.row].append(f"{line.column}: {problem}" if line.column else problem)
         places.append([str(line.row), line.column, problem])
-    source = open_source(import_files.get(upload.key), format=upload.format, sheet=upload.sheet)
+    table = sent_rows(import_files.get(upload.key), format=upload.format, sheet=upload.sheet)
     write = import_files.refused_as_xlsx if format == "xlsx" else import_files.refused_as_csv
-    if source.table is None:
+    if table is None:
         return write([import_files.ROW_COLUMN, "column", import_files.PROBLEM_COLUMN], places)
     problems = {row: " | ".join(told.get(row, [])) for row in upload.refused_rows}
-    return write(*import_files.refused_rows(source.table, problems))
+    return write(*import_files.refused_rows(table, problems))
 
 
 def _authorise(upload: Import, by: User, is_over: str | None = None) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from django.utils import timezone
 
 from crf.definitions.check import FormState
-from crf.definitions.incoming import Cell, Incoming, Problem, Reading
+from crf.definitions.incoming import Cell, Incoming, Problem, Reading, rows_of
 from crf.definitions.mapping import Mapping
 from crf.definitions.model import Form, StudyDefinition
 from crf.definitions.rows import address, flat
@@ -362,7 +362,7 @@ class Planner:
             return
 
     def without_refused(self, incoming: Incoming) -> Incoming | None:
-        rows = incoming.rows or {incoming.row, *(cell.row for cell in incoming.cells.values())}
+        rows = rows_of(incoming)
         left = rows - self.batch.refused
         if left == rows:
             return incoming

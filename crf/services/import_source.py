@@ -18,6 +18,8 @@ from crf.exchange.redcap_data import read_redcap_data
 FORMATS = ("csv", "xlsx", "odm", "redcap")
 # Columns that REDCap gives its exports of records, and nobody else.
 OF_REDCAP = frozenset({"redcap_event_name", "redcap_repeat_instrument", "redcap_data_access_group"})
+SPACE = b"\xef\xbb\xbf \t\r\n"  # and the byte order mark
+XML = (b"<", b"\xff\xfe<\x00", b"\xfe\xff\x00<")
 
 
 @dataclass
@@ -81,13 +83,20 @@ def format_of(content: bytes) -> str:
     """xlsx and XML by their first bytes, REDCap's records by their header, anything else is taken for a CSV."""
     if is_workbook(content):
         return "xlsx"
-    start = content[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if start.startswith((b"<", b"\xff\xfe<\x00", b"\xfe\xff\x00<")):
+    start = content[:4096].lstrip(SPACE)
+    if start.startswith(XML):
         # REDCap's project XML is ODM with names of its own.
         return "redcap" if b"projectredcap.org" in content[:8192] else "odm"
     header = start.splitlines()[0] if start else b""
     names = {name.strip(b' "').decode("utf-8", "replace") for name in header.replace(b";", b",").split(b",")}
     return "redcap" if names & OF_REDCAP else "csv"
+
+
+def sent_rows(content: bytes, *, format: str, sheet: str = "") -> Table | None:
+    """The rows of a file as they were sent, REDCap's too; None for XML, which has none."""
+    if content[:4096].lstrip(SPACE).startswith(XML):
+        return None
+    return open_source(content, format="csv" if format == "redcap" else format, sheet=sheet).table
 
 
 def _as_problem(error: Any) -> Problem:

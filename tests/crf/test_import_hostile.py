@@ -278,7 +278,7 @@ def test_a_worker_that_dies_leaves_all_or_nothing_of_each_part_and_the_next_goes
     assert ready.state == "running"
     import_jobs.run(upload=ready, progress=import_jobs.jobs.Progress(ready.job), by=ready.by)
     assert Record.objects.count() == Record.history.count() == 120
-    assert Import.objects.get().state == "done"
+    assert (Import.objects.get().state, Import.objects.get().result["records_new"]) == ("done", 120)
     assert integrity.problems() == []
 
 

@@ -311,3 +311,55 @@ def test_another_sites_coordinator_imports_nothing_here(client, cast, address, s
     upload(client, address)
     page = text_of(assign(client))
     assert "there is no subject '01-0001', or not at your sites" in page
+
+
+REDCAP = "record_id,redcap_event_name,lb_date,albumin,bilirubin\n"
+
+
+def test_a_refused_row_of_a_redcap_file_takes_no_part_and_comes_back_to_be_corrected(
+    browser, address, site, subject, coordinator
+):
+    enrol(site, by=coordinator)
+    upload(browser, address, REDCAP + "01-0001,BASELINE,2026-03-02,39,12\n01-0002,BASELINE,2026-03-02,about,15\n")
+    act(browser, "start", mode="good", reason="")
+    one = work()
+    assert one.result["rows_refused"] == 1
+    assert [record.subject for record in Record.objects.all()] == [subject], "nothing of the refused row is stored"
+    content = browser.get(reverse("crf:import-refused", args=["LIVER", one.pk, "csv"])).content.decode("utf-8-sig")
+    header, row = content.splitlines()
+    assert header == REDCAP.strip() + ",import_row,import_problem"
+    assert row.startswith("01-0002,BASELINE,2026-03-02,about,15,3,")
+    upload(browser, address, content.replace("about", "41"))
+    assert Import.objects.latest("pk").counts["refused"] == 0
+    act(browser, "start", mode="all", reason="")
+    work()
+    assert sorted(record.data["albumin"] for record in Record.objects.all()) == [39, 41]
+
+
+def test_start_pressed_twice_starts_once_and_a_second_worker_leaves_the_end_as_it_is(browser, address, subject):
+    upload(browser, address)
+    assign(browser)
+    first = Import.objects.get()
+    act(browser, "start", mode="all", reason="")
+    with pytest.raises(import_jobs.NotNow):
+        import_jobs.start(upload=first, mode="all", reason="", by=first.by)
+    late = Import.objects.get()
+    work()
+    import_jobs.run(upload=late, progress=import_jobs.jobs.Progress(late.job), by=late.by)
+    assert (Import.objects.get().state, Record.history.count()) == ("done", 1)
+
+
+def test_an_import_that_no_worker_will_carry_out_can_be_stopped_and_started_again(browser, address, subject):
+    upload(browser, address)
+    assign(browser)
+    act(browser, "start", mode="all", reason="")
+    act(browser, "stop")
+    assert Import.objects.get().state == "stopped", "it waited; there is nobody to tell"
+    act(browser, "preview")
+    act(browser, "start", mode="all", reason="")
+    Job.objects.filter(pk=Import.objects.get().job_id).update(state="failed", error="the queue does not answer")
+    assert "the queue does not answer" in text_of(act(browser, "stop"))
+    assert Import.objects.get().state == "failed"
+    act(browser, "preview")
+    act(browser, "start", mode="all", reason="")
+    assert work().state == "done"
