@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from django.http import QueryDict
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from crf.definitions.check import Finding
@@ -135,10 +137,13 @@ class ItemView:
         return {"date": _("YYYY-MM-DD"), "time": "HH:MM", "datetime": _("YYYY-MM-DD HH:MM")}.get(self.control, "")
 
     @property
-    def missing_options(self) -> list[Option]:
-        return [
-            Option(code, str(_missing_label(code)), code == self.missing, short) for code, short in SHORT_WORDS.items()
-        ]
+    def missing_options(self) -> tuple[Option, ...]:
+        return _missing_options(self.missing, get_language())
+
+
+@cache
+def _missing_options(chosen: str, _language: str | None) -> tuple[Option, ...]:
+    return tuple(Option(code, _missing_label(code), code == chosen, short) for code, short in SHORT_WORDS.items())
 
 
 def _missing_label(code: str) -> str:
@@ -579,7 +584,7 @@ def _line(item: Item, place: str, codelist: Codelist | None, answer: Any, langua
     measured = answer if isinstance(answer, dict) and "unit" in answer else {"value": answer, "unit": item.unit or ""}
     file = answer if isinstance(answer, dict) and ("file" in answer or "series" in answer) else None
     rule = item.file or FileRule()
-    text = json.dumps(file, ensure_ascii=False) if file else measured["value"]
+    text = _as_field(file) if file else measured["value"]
     return ItemView(
         name=place,
         control=_control(item, codelist),
@@ -599,6 +604,13 @@ def _line(item: Item, place: str, codelist: Codelist | None, answer: Any, langua
         accept=",".join(f".{kind}" for kind in rule.types) if item.type == "file" else "",
         max_mb=rule.max_mb if item.type == "file" else 0,
     )
+
+
+def _as_field(reference: Mapping[str, Any]) -> str:
+    """A stored file or series as the page carries it: a series without a label by its own name."""
+    if "series" in reference and not reference.get("label"):
+        return str(reference["series"])
+    return json.dumps(reference, ensure_ascii=False)
 
 
 def _control(item: Item, codelist: Codelist | None) -> str:
@@ -631,7 +643,7 @@ def fields_of(name: str, answer: Any) -> dict[str, list[str]]:
 
 def _field_values(answer: Any) -> list[str]:
     if isinstance(answer, dict):
-        return [answer["value"]] if "value" in answer else [json.dumps(answer, ensure_ascii=False)]
+        return [answer["value"]] if "value" in answer else [_as_field(answer)]
     return answer if isinstance(answer, list) else [answer] if answer else []
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import NoReverseMatch, reverse
-from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
 from registry.models import Study, Subject
@@ -77,20 +76,23 @@ def url_or_none(name: str, *args: Any) -> str | None:
         return None
 
 
-def menu(request: HttpRequest, study: Study, held: frozenset[Permission]) -> list[dict[str, Any]]:
-    entries = []
-    for place in MENU:
-        url = url_or_none(place.url_name, study.code) if place.needs in held else None
-        if url:
-            entries.append(
-                {"url": url, "label": place.label, "icon": place.icon, "active": _is_open(request, url, study)}
-            )
-    return entries
+class Entry(NamedTuple):
+    """One line of a study's menu; `active` where the page that is shown belongs to it."""
+
+    url: str
+    label: str
+    icon: str
+    active: bool
 
 
-def _is_open(request: HttpRequest, url: str, study: Study) -> bool:
-    overview = reverse("registry:study", args=[study.code])
-    return request.path == url if url == overview else request.path.startswith(url)
+def menu(request: HttpRequest, study: Study, held: frozenset[Permission]) -> tuple[Entry, ...]:
+    overview, here = reverse("registry:study", args=[study.code]), request.path
+    urls = {place: url_or_none(place.url_name, study.code) for place in MENU if place.needs in held}
+    return tuple(
+        Entry(url, str(place.label), place.icon, here == url or (url != overview and here.startswith(url)))
+        for place, url in urls.items()
+        if url
+    )
 
 
 def page_context(request: HttpRequest) -> dict[str, Any]:
@@ -102,5 +104,5 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     return {
         "study": study,
         "rights": frozenset(permission.name for permission in held),
-        "navigation": SimpleLazyObject(lambda: menu(request, study, held)),
+        "navigation": menu(request, study, held),
     }

@@ -93,11 +93,12 @@ def context_for(subject: Subject, records: Iterable[Record], *, visit: Visit | N
 def subject_records(subject: Subject) -> list[Record]:
     """All records of a subject, in the order of the calendar.
 
-    Each knows whether the subject has queries that are not closed and values that stand verified (`has_queries`,
-    `has_sdv`): asked in the same statement, once, so that a save which has nothing to do there asks nothing more.
+    Each knows whether the subject has queries that are not closed, ever had any, and has values that stand verified
+    (`has_queries`, `was_queried`, `has_sdv`): asked in the same statement, once, so that a save or a page which has
+    nothing to do there asks nothing more.
     """
     with connection.cursor() as cursor:
-        cursor.execute(SUBJECT_RECORDS, [subject.pk] * 3)
+        cursor.execute(SUBJECT_RECORDS, [subject.pk] * 4)
         return in_calendar_order([_as_record(subject, row) for row in cursor])
 
 
@@ -107,19 +108,20 @@ OF_VISIT = tuple(field.attname for field in Visit._meta.concrete_fields)
 SUBJECT_RECORDS = f"""
 SELECT {", ".join(f"r.{name}" for name in OF_RECORD)}, {", ".join(f"v.{name}" for name in OF_VISIT)},
     EXISTS (SELECT FROM crf_query q WHERE q.subject_id = %s AND q.status <> 'closed'),
+    EXISTS (SELECT FROM crf_query q WHERE q.subject_id = %s),
     EXISTS (SELECT FROM crf_sourceverification s JOIN crf_record m ON m.id = s.record_id WHERE m.subject_id = %s)
 FROM crf_record r JOIN registry_visit v ON v.id = r.visit_id WHERE r.subject_id = %s
 """  # noqa: S608 - names of our own columns
 
 
 def _as_record(subject: Subject, row: tuple[Any, ...]) -> Record:
-    own, of_visit, (has_queries, has_sdv) = row[: len(OF_RECORD)], row[len(OF_RECORD) : -2], row[-2:]
+    own, of_visit, known = row[: len(OF_RECORD)], row[len(OF_RECORD) : -3], row[-3:]
     values = dict(zip(OF_RECORD, own, strict=True))
     values |= {name: json.loads(values[name]) for name in ("data", "comments")}
     record = Record.from_db("default", OF_RECORD, tuple(values.values()))
     record.visit = Visit.from_db("default", OF_VISIT, of_visit)
     record.visit.subject = record.subject = subject
-    record.has_queries, record.has_sdv = has_queries, has_sdv
+    record.has_queries, record.was_queried, record.has_sdv = known
     return record
 
 
@@ -195,13 +197,17 @@ class CasebookRow:
 
 
 def casebook(
-    subject: Subject, language: str = "zh-hans", queries: Mapping[tuple[int, str, int], int] | None = None
+    subject: Subject,
+    language: str = "zh-hans",
+    queries: Mapping[tuple[int, str, int], int] | None = None,
+    study: StudyDefinition | None = None,
 ) -> list[CasebookRow]:
     """Visits × forms with their state, in the order of the schedule; a constant number of queries, no answers read.
 
-    `queries` is the number of open queries by (visit id, form, repeat).
+    `queries` is the number of open queries by (visit id, form, repeat); `study` the build in force at the site, if
+    that is known already.
     """
-    study = definition_of(subject.study, subject.site)
+    study = study or definition_of(subject.study, subject.site)
     order = {event.oid: position for position, event in enumerate(study.events)}
     by_place: dict[tuple[int, str], list[Record]] = defaultdict(list)
     for record in Record.objects.filter(subject=subject).defer("data", "comments").order_by("visit_id", "repeat"):

@@ -31,16 +31,20 @@ class Mark:
 
 
 class Marks:
-    """The marks of one form; two queries, whatever its size. Nothing where a second person enters it unseen."""
+    """The marks of one form; at most two queries, whatever its size. Nothing where a second person enters it unseen."""
 
     def __init__(self, place: Place) -> None:
         self.address = place.url_of("crf:place-queries")
         is_blind = place.is_second
-        self.queries = by_item([] if is_blind else queries_at(place.visit, place.form.oid, place.repeat))
+        known = place.records[0] if place.records else None  # each knows of the whole subject
+        was_queried = known is None or known.was_queried
+        found = queries_at(place.visit, place.form.oid, place.repeat) if was_queried and not is_blind else []
+        self.queries = by_item(found)
         self.may_raise = Permission.QUERY_RAISE in place.held and not is_blind
         self.has_record = place.record is not None
         self.sdv_url = place.url_of("crf:sdv-record") if self._is_to_verify(place) else ""
-        self.sdv = _standing(place.record) if place.record and not is_blind else {}
+        has_sdv = known is None or known.has_sdv
+        self.sdv = _standing(place.record) if place.record and has_sdv and not is_blind else {}
 
     @staticmethod
     def _is_to_verify(place: Place) -> bool:

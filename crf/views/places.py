@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.http import RFC3986_SUBDELIMS
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -19,6 +23,9 @@ from crf.services import second_entry
 from registry.models import Subject, Visit
 from registry.permissions import Permission, rights
 from registry.web import subject_or_404
+
+UNQUOTED = RFC3986_SUBDELIMS + "~:@"  # as `reverse` leaves them
+CODE = re.compile(r"[A-Z][A-Z0-9_]{0,39}\Z")  # as `definitions.model.Oid`
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,21 @@ def is_locked(record: Record | None) -> bool:
 
 
 def record_url(name: str, visit: Visit, form: str, repeat: int, subject: Subject, *more: Any) -> str:
-    return reverse(name, args=[subject.study.code, subject.number, visit.event, visit.repeat, form, repeat, *more])
+    """The address of a record's page; `more` are the parts after the record's own."""
+    parts = (subject.study.code, subject.number, visit.event, visit.repeat, form, repeat)
+    if more:
+        return reverse(name, args=[*parts, *more])
+    return _shape(name) % tuple(quote(str(part), safe=UNQUOTED) for part in parts)
+
+
+@cache
+def _shape(name: str) -> str:
+    """The address with %s for each part: a page names dozens of records, and `reverse` looks through all routes."""
+    marks = ("code-0", "number-0", "event-0", 990001, "form-0", 990002)
+    shape = reverse(name, args=marks).replace("%", "%%")
+    for mark in marks:
+        shape = shape.replace(str(mark), "%s")
+    return shape
 
 
 def visit_name(study: StudyDefinition, visit: Visit) -> str:
@@ -138,6 +159,23 @@ def visit_name(study: StudyDefinition, visit: Visit) -> str:
     event = event_of(study, visit.event)
     name = event.name.of(get_language() or "zh-hans") if event else visit.event
     return f"{name} {visit.repeat}" if visit.repeat > 1 or (event and event.kind == "repeating") else name
+
+
+def form_name(study: StudyDefinition, form: str, repeat: int | None = None) -> str:
+    """The form's name in the reader's language, numbered where it repeats; its code where this build has none."""
+    try:
+        found = study.form(form)
+    except NotInDefinition:
+        return form
+    name = found.name.of(get_language() or "zh-hans")
+    return f"{name} #{repeat}" if repeat and found.repeating else name
+
+
+def form_choices(study: StudyDefinition, chosen: str = "") -> list[tuple[str, Any]]:
+    """The forms that a list is filtered by; `chosen` too where only another build has it, so that it still filters."""
+    choices = [("", _("all")), *((form.oid, form.name.of(get_language() or "zh-hans")) for form in study.forms)]
+    is_known = any(chosen == oid for oid, _name in choices)
+    return choices if is_known or not CODE.match(chosen) else [*choices, (chosen, chosen)]
 
 
 def links(row: CasebookRow, subject: Subject, here: str = "") -> list[dict[str, Any]]:

@@ -34,17 +34,18 @@ def subject(request: HttpRequest, code: str, number: str) -> HttpResponse:
     subject = subject_or_404(request, code, number, needs=Permission.RECORD_VIEW)
     held = rights(request.user, site=subject.site)
     state = request.GET.get("state", "")
-    rows = casebook(subject, language(), open_query_counts(subject))
+    definition = definition_of(subject.study, subject.site)
+    rows = casebook(subject, language(), open_query_counts(subject), definition)
     context = {
         "subject": subject,
         "states": STATE_NAMES.items(),
         "chosen_state": state,
-        "rows": [row for row in _all_shown(rows, subject) if not state or _keep(row, state)],
+        "rows": [row for row in _all_shown(rows, subject, definition) if not state or _keep(row, state)],
         "may_enter": Permission.RECORD_ENTER in held,
         "may_verify": Permission.RECORD_VERIFY in held,
         "unscheduled": [
             {"oid": event.oid, "name": event.name.of(language())}
-            for event in definition_of(subject.study, subject.site).events
+            for event in definition.events
             if event.kind == "unscheduled"
         ],
         "may_identify": Permission.IDENTITY_VIEW in held,
@@ -91,23 +92,24 @@ def _enrolled(form: EnrolSubject, user: User) -> Subject | None:
         return None
 
 
-def _all_shown(rows: list[CasebookRow], subject: Subject) -> list[dict[str, Any]]:
+def _all_shown(rows: list[CasebookRow], subject: Subject, study: StudyDefinition) -> list[dict[str, Any]]:
     """The visits of the casebook; the last of a repeating one offers one more."""
-    study = definition_of(subject.study, subject.site)
     last = {row.visit.event: row.visit.repeat for row in rows}
     return [_shown(row, subject, study, is_last=last[row.visit.event] == row.visit.repeat) for row in rows]
 
 
 def _shown(row: CasebookRow, subject: Subject, study: StudyDefinition, *, is_last: bool) -> dict[str, Any]:
-    """One visit of the casebook: its dates, its forms, and whether one more may follow."""
+    """One visit of the casebook: its dates, its forms as seen, and whether one more may follow."""
     event = event_of(study, row.visit.event)
+    records = [record for cell in row.cells for record in cell.records]
     return {
         "visit": row.visit,
         "name": visit_name(study, row.visit),
         "state": row.state,
         "is_open_now": visit_timing(row.visit, timezone.localdate()) == "due",
         "forms": links(row, subject),
-        "has_complete": any(record.status == Record.Status.COMPLETE for cell in row.cells for record in cell.records),
+        "has_complete": any(record.status == Record.Status.COMPLETE for record in records),
+        "seen": [(record.pk, record.revision) for record in records],
         "repeats": is_last and event is not None and event.kind == "repeating",
     }
 

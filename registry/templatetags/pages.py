@@ -1,12 +1,15 @@
 """The few tags that pages of every app share: an icon, a form control."""
 
+from collections.abc import Hashable
 from functools import lru_cache
 
 from django import template
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select
+from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 
 from registry.wording import details_shown, fact_name, kind_name, person_name, reason_shown, role_names, source_name
 
@@ -31,6 +34,20 @@ def icon(name: str, css: str = "") -> SafeString:
         static("registry/icons.svg"),
         name,
     )
+
+
+@register.simple_tag
+def kept(template_name: str, **values: Hashable) -> SafeString:
+    """`{% kept "crf/_state.html" state=form.state %}`: as `include … only`, rendered once per values and language.
+
+    For fragments that a page shows dozens of times and that say nothing of a person: words of the study or the product.
+    """
+    return _kept(template_name, get_language(), **values)
+
+
+@lru_cache(maxsize=8192)  # some 1.5 kB each
+def _kept(template_name: str, _language: str | None, **values: Hashable) -> SafeString:
+    return render_to_string(template_name, values)
 
 
 @register.filter

@@ -9,9 +9,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from crf import urls
 from crf.models import Record
 from crf.services import records
-from registry.models import Signature, Subject
+from crf.views.places import record_url
+from registry.models import Signature, Study, Subject, Visit
 from tests.study import PASSWORD, enrol, enter
 
 pytestmark = pytest.mark.django_db
@@ -394,3 +396,18 @@ def test_the_pi_unlocks_a_record_with_a_reason(signed_in, subject, coordinator, 
     assert record.history.latest("revision").history_change_reason == "wrong date of birth in the source"
     again = client.post(address, {"reason": "once more"})
     assert (again.status_code, "not locked" in page(again)) == (422, True)
+
+
+RECORD_PAGES = [
+    f"crf:{one.name}" for one in urls.urlpatterns
+    if urls.RECORD in str(one.pattern) and "<" not in str(one.pattern).partition(urls.RECORD)[2]
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RECORD_PAGES)
+@pytest.mark.parametrize("number", ["01-0007", "一 号%s", "a;b=c&d", "event-0"])
+def test_the_address_of_a_record_is_the_one_that_its_route_gives(name, number):
+    subject = Subject(number=number, study=Study(code="LIVER"))
+    visit = Visit(event="BASELINE", repeat=2)
+    expected = reverse(name, args=["LIVER", number, "BASELINE", 2, "DM", 3])
+    assert record_url(name, visit, "DM", 3, subject) == expected
