@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import os
 import re
+import signal
+import subprocess
+import sys
 
 import pytest
 import xlsxwriter
@@ -17,6 +20,7 @@ from crf.models import Import, ImportLine, Record
 from crf.services import import_jobs, import_source, imports, integrity
 from registry.models import AuditEvent, Subject
 from registry.services.people import system_user
+from tests import servers
 from tests.study import DEFINITION, both, enrol, enter, publish
 
 HEADER = "subject,event,lb_date,albumin,bilirubin"
@@ -280,6 +284,47 @@ def test_a_worker_that_dies_leaves_all_or_nothing_of_each_part_and_the_next_goes
     assert Record.objects.count() == Record.history.count() == 120
     assert (Import.objects.get().state, Import.objects.get().result["records_new"]) == ("done", 120)
     assert integrity.problems() == []
+
+
+KILLED = """
+import os, signal, django
+django.setup()
+from crf.models import Import
+from crf.services import import_jobs, import_source
+from registry.jobs import Progress
+
+read, is_stopped, asked = import_source.read_batches, import_jobs._Aside.is_stopped, []
+import_source.read_batches = lambda *about: read(*about, size=20)
+
+def die(self, rows):
+    asked.append(rows)
+    if len(asked) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return is_stopped(self, rows)
+
+import_jobs._Aside.is_stopped = die
+upload = Import.objects.select_related("study", "by", "job").get()
+import_jobs.run(upload=upload, progress=Progress(upload.job), by=upload.by)
+"""
+
+
+@pytest.mark.parametrize(("mode", "left"), [("all", 0), ("good", 40)])
+def test_a_process_that_is_killed_leaves_whole_parts_and_the_next_one_goes_on(
+    ready, transactional_clone, monkeypatch, tmp_path, mode, left
+):  # fmt: skip
+    ready = in_parts(ready, monkeypatch)
+    import_jobs.start(upload=ready, mode=mode, reason="", by=ready.by)
+    url = servers.attached().database_url("lobule_app", transactional_clone)
+    environment = os.environ | {"DATABASE_URL": url, "STORAGE_FOLDER": str(tmp_path)}
+    environment |= {"DJANGO_SETTINGS_MODULE": "deploy.settings"}
+    killed = subprocess.run([sys.executable, "-c", KILLED], env=environment, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
+    assert Record.objects.count() == Record.history.count() == left
+    assert integrity.problems() == []
+    ready = Import.objects.select_related("study", "by", "job").get()
+    import_jobs.run(upload=ready, progress=import_jobs.jobs.Progress(ready.job), by=ready.by)
+    assert Record.objects.count() == Record.history.count() == 120
+    assert (Import.objects.get().state, Import.objects.get().result["records_new"]) == ("done", 120)
 
 
 def test_progress_is_seen_before_the_import_commits(ready, monkeypatch):
