@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from crf.models import Query
-from crf.selectors.queries import ASSIGNEES, WAITING, Filters, listed, thread, with_people
+from crf.selectors.queries import ASSIGNEES, WAITING, Filters, listed, thread, waits_for_second_entry, with_people
 from crf.services import queries
 from registry.models import Site, Study, Subject
 from registry.permissions import Permission, Role, authorise
@@ -120,8 +120,8 @@ def _study_or_404(request: Request, code: str, needs: Permission) -> Study:
 
 
 def _query_or_404(request: Request, code: str, query_id: int) -> Query:
-    found = with_people(Query.objects.visible_to(request.user).filter(study__code=code))
-    query = get_object_or_404(found, pk=query_id)
+    visible = Query.objects.visible_to(request.user).filter(~waits_for_second_entry(request.user), study__code=code)
+    query = get_object_or_404(with_people(visible), pk=query_id)
     authorise(request.user, Permission.RECORD_VIEW, subject=query.subject)
     return query
 

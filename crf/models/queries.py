@@ -75,6 +75,8 @@ WITH said AS (
         closed_at = CASE %(act)s WHEN 'close' THEN %(at)s WHEN 'reopen' THEN NULL ELSE query.closed_at END,
         settled_value = CASE WHEN %(act)s = 'close' AND %(person)s IS NOT NULL THEN said.value
             WHEN %(act)s IN ('close', 'reopen') THEN NULL ELSE query.settled_value END,
+        text = CASE WHEN %(act)s = 'reopen' AND %(person)s IS NULL THEN said.text ELSE query.text END,
+        text_en = CASE WHEN %(act)s = 'reopen' AND %(person)s IS NULL THEN said.text_en ELSE query.text_en END,
         value = CASE WHEN %(act)s = 'reopen' AND %(person)s IS NULL THEN said.value ELSE query.value END,
         revision = CASE WHEN %(act)s = 'reopen' AND %(person)s IS NULL THEN said.revision ELSE query.revision END
     FROM said WHERE said.id = query.id AND query.study_id = %(study)s AND query.status = ANY(%(before)s)
@@ -144,8 +146,9 @@ class Query(audit.Audited):
     """One question about one place: an item (`item` is its path), a form (no item), or a form not yet entered.
 
     `cause` names what opened an automatic query (`check:<id>`, `rule:<id>`, `missing`); one place has one query per
-    cause, which is closed when the cause is gone and reopened when it returns. `value` and `revision` are what stood
-    there when it was opened; `settled_value` is what a person closed it on, which therefore opens it no more.
+    cause, which is closed when the cause is gone and reopened when it returns. `text`, `value` and `revision` are what
+    was asked and stood there when it was opened, or reopened by its cause; `settled_value` is what a person closed it
+    on, which therefore opens it no more.
     """
 
     STUDY_PATH, SITE_PATH = "study", "subject__site"

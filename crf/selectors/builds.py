@@ -7,6 +7,7 @@ from functools import lru_cache
 from django.db.models import Count, QuerySet
 
 from crf.definitions.difference import Change, difference
+from crf.definitions.model import StudyDefinition
 from crf.models import BuildDraft, BuildRelease, Record, StudyBuild
 from registry.models import Study
 
@@ -18,6 +19,11 @@ def in_force(study: Study) -> dict[int, BuildRelease]:
     latest = BuildRelease.objects.filter(build__study=study).order_by("site_id", "-pk").distinct("site_id")
     found = latest.select_related("build", "site", "released_by").defer("build__definition")
     return {release.site_id: release for release in found}
+
+
+def definitions_in_force(study: Study) -> dict[int, StudyDefinition]:
+    """What each site that has a release enters now, by the site's key; one query."""
+    return {site: release.build.study_definition for site, release in in_force(study).items()}
 
 
 def releases_of(build: StudyBuild) -> QuerySet:

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from crf.definitions.model import NotInDefinition, StudyDefinition
 from crf.definitions.values import display_value
-from crf.models import Query, QueryMessage, QueryView, Record
+from crf.models import Query, QueryMessage, QueryView, Record, SecondEntry
 from registry.models import Site, Study, Subject, User, Visit
 from registry.permissions import GRANTS, Permission, Role, current_memberships
 
@@ -28,7 +28,7 @@ Place = tuple[int, str, int]  # visit, form, repeat
 
 @dataclass(frozen=True)
 class Filters:
-    """Which queries of a study: what is None or empty is not asked. `older` is in days since opening."""
+    """Which queries of a study: what is None or empty is not asked. `older` is the age in days at least."""
 
     site: Site | None = None
     status: str = ""
@@ -44,10 +44,27 @@ class Filters:
     mine: bool = False
 
 
+def seen_by(user: User) -> QuerySet[Query]:
+    """The queries that the user may see."""
+    return Query.objects.visible_to(user, needs=Permission.RECORD_VIEW).filter(~waits_for_second_entry(user))
+
+
+def waits_for_second_entry(user: User) -> Exists:
+    """Whether the form at a row's visit, form and repeat waits for the user's own second entry.
+
+    What it holds, and what is asked about it, is not theirs to see before.
+    """
+    waiting = SecondEntry.objects.visible_to(user, needs=Permission.RECORD_ENTER)
+    at = {f"record__{name}": OuterRef(name) for name in ("visit", "form", "repeat")}
+    typed = Record.history.model.objects.filter(id=OuterRef("record_id"), history_user=user)
+    typed = typed.filter(~Q(history_source__in=("derived", "dicom", "migration")))
+    return Exists(waiting.filter(~Exists(typed), status=SecondEntry.Status.AWAITED, **at))
+
+
 def listed(study: Study, user: User, filters: Filters | None = None) -> QuerySet[Query]:
     """The study's queries inside the user's scope that the filters choose, newest first."""
     asked = filters or Filters()
-    found = Query.objects.visible_to(user, needs=Permission.RECORD_VIEW).filter(study=study)
+    found = seen_by(user).filter(study=study)
     if asked.status:
         found = found.exclude(status="closed") if asked.status == WAITING else found.filter(status=asked.status)
     equal = {"origin": asked.origin, "form": asked.form, "visit__event": asked.event, "assignee": asked.assignee}
@@ -58,12 +75,16 @@ def listed(study: Study, user: User, filters: Filters | None = None) -> QuerySet
     if asked.item:  # the item itself, or a column in any row of its group
         found = found.filter(Q(item=asked.item) | Q(item__endswith=f"].{asked.item}"))
     if asked.older:
-        found = found.filter(opened_at__lte=timezone.now() - dt.timedelta(days=asked.older))
+        found = found.filter(_open_for(dt.timedelta(days=asked.older)))
     if asked.text:
         found = found.filter(_says(asked.text))
     if asked.mine:
         found = found.filter(_waits_for(user, study))
     return found.order_by("-pk")
+
+
+def _open_for(age: dt.timedelta) -> Q:
+    return Q(closed_at=None, opened_at__lte=timezone.now() - age) | Q(closed_at__gte=F("opened_at") + age)
 
 
 def _says(text: str) -> Q:
@@ -103,7 +124,7 @@ def queries_waiting(user: User, study: Study) -> Waiting:
 
 def waiting_for(study: Study, user: User) -> QuerySet[Query]:
     """The queries that wait for the user in the study."""
-    return Query.objects.filter(_waits_for(user, study), study=study)
+    return Query.objects.filter(_waits_for(user, study), ~waits_for_second_entry(user), study=study)
 
 
 def _waits_for(user: User, study: Study) -> Q:

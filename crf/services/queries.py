@@ -18,6 +18,7 @@ from crf.definitions.rows import value_at
 from crf.definitions.values import BadValue, refuse_unprintable
 from crf.models import Query, QueryMessage, QueryView, Record, SdvPlan, definition_of_build, public_id
 from crf.selectors import context_for, definition_of, subject_records
+from crf.selectors.builds import definitions_in_force
 from crf.selectors.queries import ASSIGNEES, Place, records_at, shown_value
 from registry import audit
 from registry.models import Study, Subject, User, Visit
@@ -94,7 +95,7 @@ def raise_query(
     """
     authorise(by, Permission.QUERY_RAISE, subject=subject)
     held = records_at([(visit.pk, form, repeat)]).get((visit.pk, form, repeat))
-    definition = definition_of_build(held["build_id"]) if held else definition_of(subject.study)
+    definition = definition_of_build(held["build_id"]) if held else definition_of(subject.study, subject.site)
     _refuse_place(definition, visit, form, repeat, item, is_entered=held is not None)
     row = {
         "subject_id": subject.pk,
@@ -142,8 +143,7 @@ def comment(*, query: Query, text: str, by: User) -> Query:
 def assign(*, query: Query, assignee: str = "", priority: int | None = None, text: str = "", by: User) -> Query:
     """Give a query that is not closed to another role, or another priority."""
     authorise(by, Permission.QUERY_RAISE, subject=query.subject)
-    wanted = {"assignee": _assignee(assignee) if assignee else None, "priority": _priority(priority)}
-    return _one(query, Act.ASSIGN, _words(text), by, **wanted)
+    return _one(query, Act.ASSIGN, _words(text), by, **_set_to(Act.ASSIGN, assignee, priority, text))
 
 
 def act_on_many(
@@ -160,7 +160,7 @@ def act_on_many(
     authorise(by, NEEDS[Act(act)], study=study)
     wanted = set(keys)
     words = _words(text, needed=act in (Act.ANSWER, Act.REOPEN))
-    set_to = {"assignee": _assignee(assignee) if assignee else None, "priority": _priority(priority)}
+    set_to = _set_to(act, assignee, priority, words)
     visible = Query.objects.visible_to(by, needs=NEEDS[Act(act)]).filter(study=study, pk__in=wanted)
     queries = {query.pk: query for query in visible.order_by("pk")}
     refused = {public_id(key): _("There is no such query at your sites.") for key in sorted(wanted - queries.keys())}
@@ -258,6 +258,12 @@ def _words(text: str, *, needed: bool = False) -> str:
     except BadValue as bad:
         raise QueryRefused(bad.of(get_language() or "zh-hans")) from bad
     return text
+
+
+def _set_to(act: str, assignee: str, priority: int | None, text: str) -> dict[str, Any]:
+    if act == Act.ASSIGN and not (assignee or priority or text.strip()):
+        raise QueryRefused(_("Choose a role or a priority."))
+    return {"assignee": _assignee(assignee) if assignee else None, "priority": _priority(priority)}
 
 
 def _priority(priority: int | None) -> int | None:
@@ -414,10 +420,14 @@ def _as_new(key: Key, found: Found) -> dict[str, Any]:
 
 
 def _returns(query: Query, found: Found | None) -> bool:
-    """A closed query whose cause is there again; a person who closed it settled the value that stood then."""
+    """A closed query whose cause is there again; a person who closed it settled the value that stood then.
+
+    About a form or a visit, which has no value, they settled what the question says.
+    """
     if found is None or query.status != Status.CLOSED:
         return False
-    return query.closed_by_id is None or query.settled_value != found.value
+    is_settled = query.settled_value == found.value if query.item else query.text == found.zh
+    return query.closed_by_id is None or not is_settled
 
 
 def _gone(query: Query, held: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -526,14 +536,17 @@ def open_overdue(*, study: Study, by: User) -> dict[str, int]:
 
 
 def _overdue(study: Study, days: int) -> Iterator[Found]:
-    definition = definition_of(study)
-    forms = {event.oid: event.forms for event in definition.events if not event.optional}
+    forms = {
+        (site, event.oid): event.forms
+        for site, definition in definitions_in_force(study).items()
+        for event in definition.events
+        if not event.optional
+    }
     late = timezone.localdate() - dt.timedelta(days=days)
     visits = Visit.objects.filter(subject__study=study, subject__status="enrolled", window_to__lt=late)
-    visits = visits.filter(event__in=forms).order_by("pk")
     saved = set(Record.objects.filter(visit__in=visits.order_by().values("pk")).values_list("visit_id", "form"))
-    for visit in visits:
-        for form in forms[visit.event]:
+    for visit in visits.select_related("subject").order_by("pk"):
+        for form in forms.get((visit.subject.site_id, visit.event), ()):
             if (visit.pk, form) not in saved:
                 yield Found(
                     subject_id=visit.subject_id,

@@ -32,11 +32,12 @@ from crf.selectors.queries import (
     shown_value,
     thread,
     threads,
+    waits_for_second_entry,
     with_people,
 )
 from crf.services import queries, query_export
 from crf.views.entry_page import language
-from crf.views.places import Place, place_or_404, record_url, visit_name
+from crf.views.places import Place, form_choices, place_or_404, record_url, visit_name
 from registry.models import Study, User
 from registry.permissions import Permission, Role, authorise, rights
 from registry.web import render_page, study_or_404
@@ -206,7 +207,6 @@ class QueryFilter(forms.Form):
         choices = {
             "status": [(WAITING, _("open or answered")), *Query.Status.choices],
             "site": [(site.code, f"{site.code} {site.name}") for site in self.sites.values()],
-            "form": [(form.oid, form.name.of(language())) for form in definition.forms],
             "event": [(event.oid, event.name.of(language())) for event in definition.events],
             "origin": Query.Origin.choices,
             "priority": Query.Priority.choices,
@@ -214,6 +214,7 @@ class QueryFilter(forms.Form):
         }
         for name, own in choices.items():
             self.fields[name].choices = everything + own
+        self.fields["form"].choices = form_choices(definition, self.data.get("form", ""))
 
     def chosen(self) -> Filters:
         self.is_valid()
@@ -248,8 +249,8 @@ def query_page(request: HttpRequest, code: str, query_id: int) -> HttpResponse:
 
 def _query_or_404(request: HttpRequest, code: str, query_id: int) -> Query:
     study = study_or_404(request, code)
-    found = with_people(Query.objects.visible_to(request.user).filter(study=study))
-    query = get_object_or_404(found, pk=query_id)
+    visible = Query.objects.visible_to(request.user).filter(~waits_for_second_entry(request.user), study=study)
+    query = get_object_or_404(with_people(visible), pk=query_id)
     query.subject.study = query.study = study
     authorise(request.user, Permission.RECORD_VIEW, subject=query.subject)
     return query

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from crf.models import Query, QueryMessage
 from crf.selectors.queries import Filters, listed, open_query_counts, queries_waiting, thread
-from crf.services import queries, records, sdv
+from crf.services import queries, records, sdv, second_entry
 from registry import audit
 from registry.models import AuditEvent
 from registry.services import audit_export, people
@@ -204,6 +204,11 @@ def test_a_query_ages_until_it_is_closed(query, cast):
         query.save()
     assert list(listed(query.study, cast["monitor"], Filters(older=10))) == [query]
     assert not listed(query.study, cast["monitor"], Filters(older=11)).exists()
+    with audit.change(by=cast["monitor"]):
+        query.status, query.closed_at = "closed", ten_days_ago + dt.timedelta(days=3)
+        query.save()
+    assert list(listed(query.study, cast["monitor"], Filters(older=3))) == [query], "it ages no more"
+    assert not listed(query.study, cast["monitor"], Filters(older=4)).exists()
 
 
 def test_priority_and_role_can_be_given_anew(query, cast):
@@ -211,6 +216,11 @@ def test_priority_and_role_can_be_given_anew(query, cast):
     assert (given.assignee, given.priority, given.status) == ("investigator", 3, "open")
     with pytest.raises(queries.QueryRefused):
         queries.assign(query=query, assignee="reader", by=cast["monitor"])
+    with pytest.raises(queries.QueryRefused):
+        queries.assign(query=query, by=cast["monitor"])
+    with pytest.raises(queries.QueryRefused):
+        queries.act_on_many(study=query.study, act="assign", keys=[query.pk], by=cast["monitor"])
+    assert query.messages.count() == 2, "nothing was said of nothing"
 
 
 def test_the_trail_shows_every_step_with_its_words_and_the_history_each_state(query, cast, study):
@@ -432,3 +442,20 @@ def test_ten_thousand_queries_are_listed_a_page_at_a_time(
     with django_assert_max_num_queries(16):
         page = client.get(address).content.decode()
     assert page.count('name="query"') == 50 and "150 / 200" in page
+
+
+def test_who_is_to_enter_a_form_a_second_time_sees_no_query_on_it_before(site, cast, coordinator, client):
+    forms = [form | {"double_entry": True} if form["oid"] == "DM" else form for form in DEFINITION["forms"]]
+    study = study_with(version="2.0", forms=forms)
+    subject = enrol(site, by=coordinator)
+    enter(subject, "DM", {"age": "85", "sex": "M"}, by=coordinator)
+    enter(subject, "DM", {}, by=coordinator, complete=True)
+    query = Query.objects.get(cause="check:soft_range")
+    second = cast["data_manager"]
+    assert list(listed(study, coordinator)) == list(listed(study, cast["monitor"])) == [query]
+    assert not listed(study, second).exists() and queries_waiting(second, study).total == 0
+    client.force_login(second)
+    for address in (f"/studies/{study.code}/queries/{query.pk}/", f"/api/studies/{study.code}/queries/{query.pk}/"):
+        assert client.get(address).status_code == 404
+    second_entry.enter(record=query.subject.records.get(), data={"age": "85", "sex": "M"}, by=second)
+    assert list(listed(study, second)) == [query]
