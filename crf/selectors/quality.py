@@ -11,7 +11,7 @@ from typing import Any
 
 from crf.definitions.model import Form, Item, StudyDefinition
 from crf.definitions.values import is_missing
-from crf.models import Record
+from crf.models import Record, definition_of_build
 from crf.quality.dates import VisitDates
 from registry.models import Identity, Study, Visit
 
@@ -26,28 +26,44 @@ class Answers:
     form: str
     repeat: int
     revision: int
+    build: int
     occurred: dt.date | None
     data: dict[str, Any]
 
 
 def answers(study: Study, form: Form) -> Iterator[Answers]:
     """Every record of a form, streamed, in a fixed order."""
-    fields = ("subject__site_id", "subject_id", "visit_id", "form", "repeat", "revision", "visit__occurred_on", "data")
+    fields = ("subject__site_id", "subject_id", "visit_id", "form", "repeat", "revision", "build_id")
+    fields += ("visit__occurred_on", "data")
     found = Record.objects.filter(subject__study=study, form=form.oid).order_by("visit_id", "repeat")
     for row in found.values_list(*fields).iterator(chunk_size=2000):
         yield Answers(*row)
 
 
-def values(form: Form, data: dict[str, Any]) -> Iterator[tuple[str, Item, Any]]:
-    """Each item of the form with its path and value, those of a repeating group row by row (`meds[3].dose`)."""
+def asked_alike(form: Form, build: int) -> frozenset[str]:
+    """The items that the form of another build asks as this one does: the same type and unit, in the same group."""
+    theirs = definition_of_build(build).form(form.oid)
+    return frozenset(
+        name
+        for name, item in form.questions.items()
+        if (other := theirs.questions.get(name))
+        and (other.type, other.unit) == (item.type, item.unit)
+        and theirs.group_of.get(name) == form.group_of.get(name)
+    )
+
+
+def values(form: Form, data: dict[str, Any], names: frozenset[str]) -> Iterator[tuple[str, Item, Any]]:
+    """Each item of `names` with its path and value, those of a repeating group row by row (`meds[3].dose`)."""
     for name, item in form.items.items():
         group = form.groups.get(name)
         if group is None:
-            yield name, item, data.get(name)
+            if name in names:
+                yield name, item, data.get(name)
             continue
         rows = data.get(name)
-        for row in rows if isinstance(rows, list) else ():
-            for column in group.items:
+        columns = [column for column in group.items if column.name in names]
+        for row in rows if columns and isinstance(rows, list) else ():
+            for column in columns:
                 yield f"{name}[{row['row']}].{column.name}", column, row.get(column.name)
 
 

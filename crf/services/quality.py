@@ -8,13 +8,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from crf.definitions.model import NUMERIC, Form, Item, StudyDefinition, Text
+from crf.definitions.values import BadValue, refuse_unprintable
 from crf.models import QualityFinding, QualityRun, Query
 from crf.quality import dates, digits, missingness, outliers, words
-from crf.selectors import definition_of
-from crf.selectors.quality import Answers, SamePerson, answers, is_answered, same_people, values, visit_dates
+from crf.selectors import definition_of, event_of
+from crf.selectors.quality import (
+    Answers,
+    SamePerson,
+    answers,
+    asked_alike,
+    is_answered,
+    same_people,
+    values,
+    visit_dates,
+)
 from crf.services import queries
 from registry import audit, jobs
 from registry.jobs import Progress
@@ -59,7 +70,7 @@ def run(*, study: Study, progress: Progress | None = None, by: User) -> QualityR
     """Apply every rule that the study has on to all its records; the same state twice changes nothing the second time.
 
     New findings are kept, those no longer found are marked gone, and the study's rules `to_query` open queries at the
-    values, which close when the cause is gone.
+    values, which close when the cause is gone, was explained, or is no longer asked about.
     """
     authorise(by, Permission.QUALITY_RUN, study=study)
     identities.complete_hashes(study=study, by=by)
@@ -67,11 +78,10 @@ def run(*, study: Study, progress: Progress | None = None, by: User) -> QualityR
     reading = _Reading(study, definition)
     found = [one for one in reading.findings(progress or Progress(None)) if one.rule not in definition.quality.off]
     with audit.change(by=by):
-        Study.objects.select_for_update().only("pk").get(pk=study.pk)  # one run at a time writes
+        # One run at a time writes; whoever saves meanwhile refers to the study and isn't kept waiting.
+        Study.objects.select_for_update(no_key=True).only("pk").get(pk=study.pk)
         _keep(study, found)
-        for rule in sorted(set(definition.quality.to_query) - set(definition.quality.off)):
-            asked = _asked(definition, rule, found)
-            queries.settle(study=study, cause=f"rule:{rule}", found=asked, origin=Query.Origin.RULE, by=by)
+        _ask(study, definition, found, by)
         counts = dict(sorted(Counter(one.rule for one in found).items()))
         made = QualityRun.objects.create(study=study, by=by, records=reading.records, counts=counts)
         audit.event(kind=KIND, study=study, details={"records": made.records, **counts})
@@ -83,11 +93,24 @@ def dismiss(*, finding: QualityFinding, explanation: str, by: User) -> QualityFi
     authorise(by, Permission.QUALITY_RUN, site=finding.site)
     if not explanation.strip():
         raise ExplanationMissing(_("Say why this finding is no error."))
+    try:
+        refuse_unprintable(explanation)
+    except BadValue as bad:
+        raise ExplanationMissing(bad.of(get_language() or "zh-hans")) from bad
     with audit.change(by=by, reason=explanation):
         finding = QualityFinding.objects.select_for_update().get(pk=finding.pk)
         finding.state, finding.explanation = QualityFinding.State.DISMISSED, explanation.strip()
         finding.save()
+        _close_query(finding, by)
     return finding
+
+
+def _close_query(finding: QualityFinding, by: User) -> None:
+    """What the rule asked about the finding is answered by its explanation."""
+    place = {"form": finding.form, "repeat": finding.repeat} if finding.form else {}
+    asked = Query.objects.filter(cause=f"rule:{finding.rule}", visit=finding.visit_id, item=finding.item, **place)
+    if keys := list(asked.exclude(status=Query.Status.CLOSED).values_list("pk", flat=True)):
+        queries.act_on_many(study=finding.study, act="close", keys=keys, text=finding.explanation, by=by)
 
 
 def label_of(definition: StudyDefinition, form: str, item: str) -> Text:
@@ -151,9 +174,12 @@ class _Reading:
         given: dict[str, Counter[int]] = defaultdict(Counter)
         known: dict[str, Item] = {}
         found: list[Found] = []
+        alike: dict[int, frozenset[str]] = {}
         for record in answers(self.study, form):
             self.records += 1
-            for path, item, value in values(form, record.data):
+            if record.build not in alike:
+                alike[record.build] = asked_alike(form, record.build)
+            for path, item, value in values(form, record.data, alike[record.build]):
                 known[item.name] = item
                 if item.is_entered and not form.conditions.get(item.name, ("unknown",)):
                     asked[item.name][record.site] += 1
@@ -260,14 +286,33 @@ def _columns(one: Found) -> dict[str, Any]:
     }
 
 
+def _ask(study: Study, definition: StudyDefinition, found: Iterable[Found], by: User) -> None:
+    """Bring the queries of the rules up to date, those of rules that no longer ask too."""
+    explained = set(
+        QualityFinding.objects.filter(study=study, state=QualityFinding.State.DISMISSED).values_list("rule", "key")
+    )
+    to_ask = [one for one in found if (one.rule, one.key) not in explained]
+    asking = {f"rule:{rule}" for rule in set(definition.quality.to_query) - set(definition.quality.off)}
+    waiting = Query.objects.filter(study=study, cause__startswith="rule:").exclude(status=Query.Status.CLOSED)
+    for cause in sorted(asking | set(waiting.order_by().values_list("cause", flat=True).distinct())):
+        asked = _asked(definition, cause.removeprefix("rule:"), to_ask) if cause in asking else []
+        queries.settle(study=study, cause=cause, found=asked, origin=Query.Origin.RULE, by=by)
+
+
 def _asked(definition: StudyDefinition, rule: str, found: Iterable[Found]) -> list[queries.Found]:
-    """The findings of a rule as questions; one about a visit is asked at its first form."""
+    """The findings of a rule as questions; one about a visit is asked at its first form.
+
+    A visit that the present build has no more has no form to ask at: it is only told.
+    """
     about = [one for one in found if one.rule == rule and one.visit is not None and one.subject is not None]
-    events = dict(Visit.objects.filter(pk__in={one.visit for one in about}).values_list("pk", "event"))
+    codes = dict(Visit.objects.filter(pk__in={one.visit for one in about}).values_list("pk", "event"))
     asked = []
     for one in about:
         assert one.visit is not None and one.subject is not None
-        form = one.form or definition.event(events[one.visit]).forms[0]
+        event = event_of(definition, codes[one.visit])
+        form = one.form or (event.forms[0] if event else "")
+        if not form:
+            continue
         text = words.told(rule, one.details, label=label_of(definition, one.form, one.item))
         asked.append(
             queries.Found(

@@ -20,9 +20,10 @@ from crf.models import QualityFinding, QualityRun, Record
 from crf.quality import words
 from crf.selectors import definition_of
 from crf.selectors import progress as figures
+from crf.selectors.queries import waits_for_second_entry
 from crf.services import quality
 from crf.views.entry_page import language
-from crf.views.places import record_url, visit_name
+from crf.views.places import form_choices, form_name, record_url, visit_name
 from registry.models import Job, Study, Subject, User, Visit
 from registry.permissions import Permission, authorise
 from registry.web import render_page, study_or_404, url_or_none
@@ -36,7 +37,7 @@ def dashboard(request: HttpRequest, code: str) -> HttpResponse:
     """Completeness and queries by site and form; findings by rule."""
     study = study_or_404(request, code, needs=Permission.RECORD_VIEW)
     definition = definition_of(study)
-    table = figures.progress(study, request.user, definition, language())
+    table = figures.progress(study, request.user, language())
     found = _findings(study, request.user)
     counts = found.filter(state=QualityFinding.State.OPEN).order_by().values_list("rule").annotate(n=Count("pk"))
     context = {
@@ -53,18 +54,22 @@ def dashboard(request: HttpRequest, code: str) -> HttpResponse:
 
 @require_safe
 def rows(request: HttpRequest, code: str) -> HttpResponse:
-    """The records, or the visits without one, behind a figure of the dashboard."""
+    """The records, or the forms of due visits, behind a figure of the dashboard."""
     study = study_or_404(request, code, needs=Permission.RECORD_VIEW)
     definition = definition_of(study)
     filters = RowFilter(request.GET, study=study, user=request.user, definition=definition)
     chosen = filters.chosen()
-    if chosen["state"] == figures.MISSING:
-        place = {"site": chosen["site"], "form": chosen["form"]}
-        found = figures.missing_visits(study, request.user, definition, **place)
+    number = request.GET.get("page")
+    if chosen["state"] in (figures.DUE, figures.MISSING):
+        only_missing = chosen.pop("state") == figures.MISSING
+        due = figures.due_forms(study, request.user, **chosen, only_missing=only_missing)
+        page = Paginator(due, PER_PAGE).get_page(number)
+        page.object_list = [_row(definition, *one) for one in figures.due_rows(page.object_list)]
     else:
-        found = figures.records_in(study, request.user, **chosen)
-    page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
-    page.object_list = [_row(definition, one, chosen["form"]) for one in page.object_list]
+        page = Paginator(figures.records_in(study, request.user, **chosen), PER_PAGE).get_page(number)
+        page.object_list = [
+            _row(one.study_definition, one.visit, one.form, one.status, one.repeat) for one in page.object_list
+        ]
     return render_page(request, "crf/quality_rows.html", {"filters": filters, "page": page})
 
 
@@ -97,14 +102,21 @@ def dismiss(request: HttpRequest, code: str, finding_id: int) -> HttpResponse:
     finding = get_object_or_404(visible, study=study, pk=finding_id)
     authorise(request.user, Permission.QUALITY_RUN, site=finding.site)
     form = Explanation(request.POST or None)
-    if form.is_valid():
-        quality.dismiss(finding=finding, explanation=form.cleaned_data["explanation"], by=request.user)
+    if form.is_valid() and _dismissed(finding, form, request.user):
         messages.success(request, _("The finding is set aside."))
         return redirect("crf:quality-findings", study.code)
     shown = _finding(definition_of(study), finding, _others([finding], study, request.user))
     return render_page(
         request, "crf/quality_dismiss.html", {"finding": shown, "form": form}, status=422 if form.is_bound else 200
     )
+
+
+def _dismissed(finding: QualityFinding, form: Explanation, user: User) -> bool:
+    try:
+        quality.dismiss(finding=finding, explanation=form.cleaned_data["explanation"], by=user)
+    except quality.ExplanationMissing as refusal:
+        form.add_error("explanation", str(refusal))
+    return form.is_valid()
 
 
 class Explanation(forms.Form):
@@ -134,10 +146,10 @@ class RowFilter(_Filter):
 
     def __init__(self, *args: Any, definition: StudyDefinition, **options: Any) -> None:
         super().__init__(*args, **options)
-        names = [(one.oid, one.name.of(language())) for one in definition.forms]
-        self.fields["form"].choices = [("", _("all")), *names]
+        self.fields["form"].choices = form_choices(definition, self.data.get("form", ""))
         self.fields["state"].choices = [
             ("", _("all")),
+            (figures.DUE, _("visits due")),
             (figures.MISSING, _("due, not begun")),
             *Record.Status.choices,
             ("entered", _("complete and beyond")),
@@ -180,7 +192,8 @@ class FindingView:
 
 
 def _findings(study: Study, user: User) -> Any:
-    return QualityFinding.objects.visible_to(user, needs=Permission.RECORD_VIEW).filter(study=study)
+    found = QualityFinding.objects.visible_to(user, needs=Permission.RECORD_VIEW).filter(study=study)
+    return found.filter(~waits_for_second_entry(user))
 
 
 def _others(found: Any, study: Study, user: User) -> dict[int, str]:
@@ -201,16 +214,14 @@ def _finding(definition: StudyDefinition, one: QualityFinding, others: dict[int,
     return FindingView(one, words.RULES[one.rule].of(language()), text, place, url)
 
 
-def _row(definition: StudyDefinition, one: Record | Visit, form: str) -> dict[str, Any]:
-    visit = one.visit if isinstance(one, Record) else one
-    oid, repeat = (one.form, one.repeat) if isinstance(one, Record) else (form, 1)
+def _row(definition: StudyDefinition, visit: Visit, form: str, status: str, repeat: int = 1) -> dict[str, Any]:
     return {
-        "subject": one.subject,
+        "subject": visit.subject,
         "visit": visit,
         "visit_name": visit_name(definition, visit),
-        "form_name": definition.form(oid).name.of(language()),
-        "state": str(Record.Status(one.status).label) if isinstance(one, Record) else _("due, not begun"),
-        "url": _url(visit, oid, repeat, one.subject),
+        "form_name": form_name(definition, form, repeat),
+        "state": str(Record.Status(status).label) if status else _("due, not begun"),
+        "url": _url(visit, form, repeat, visit.subject),
     }
 
 

@@ -7,9 +7,10 @@ from django.core.exceptions import PermissionDenied
 from django.urls import reverse
 from django.utils import timezone
 
+from crf.definitions.model import StudyDefinition
 from crf.models import QualityFinding, Query
-from crf.services import quality, records
-from registry.services import visits
+from crf.services import builds, quality, queries, records, release, sdv
+from registry.services import people, visits
 from tests.crf.test_pages import page
 from tests.study import DEFINITION, enrol, enter, publish
 
@@ -174,3 +175,139 @@ def test_a_finding_in_a_repeating_group_names_its_row(cast, site, coordinator):
     (found,) = findings(rule="outlier")
     assert found.item == "meds[2].dose"
     assert quality.label_of(publish(version="2.0", forms=forms).study_definition, "AE", found.item).en == "Dose"
+
+
+def newer(site, *sites, **changes):
+    """Version 2.0 of the small study, released at these sites only (at all without any)."""
+    definition = StudyDefinition.from_json(DEFINITION | {"version": "2.0"} | changes)
+    build = builds.publish(definition=definition, release=False, by=people.system_user())
+    sites = sites or site.study.sites.all()
+    release.release(build=build, sites=sites, approved_on=dt.date(2026, 3, 1), by=people.system_user())
+
+
+def form_with(oid, *items):
+    """The small study's forms, one of them asking `items` instead."""
+    section = {"name": {"zh": "一", "en": "One"}, "items": list(items)}
+    return [form | {"sections": [section]} if form["oid"] == oid else form for form in DEFINITION["forms"]]
+
+
+def test_answers_of_an_older_build_are_left_out_where_it_asked_something_else(study, site, cast, coordinator):
+    subject = enrol(site, by=coordinator)
+    enter(subject, "AE", {"ae_term": "about 5"}, event="LOG", by=coordinator)
+    grade = {"name": "ae_term", "type": "integer", "label": {"zh": "级", "en": "Grade"}}
+    more = {"name": "ae_dose", "type": "decimal", "unit": "mg", "label": {"zh": "量", "en": "Dose"}}
+    newer(site, forms=form_with("AE", grade, more))
+    run = quality.run(study=study, by=cast["data_manager"])
+    assert run.records == 1 and "missingness" not in run.counts
+
+
+def test_a_visit_that_the_present_build_has_no_more_is_told_and_not_asked_about(study, site, cast, coordinator):
+    subject = enrol(site, by=coordinator)
+    tomorrow = timezone.localdate() + dt.timedelta(days=1)
+    visits.occurred(visit=subject.visits.get(event="MONTH1"), on=tomorrow, by=coordinator)
+    newer(site, events=[event for event in DEFINITION["events"] if event["oid"] != "MONTH1"])
+    quality.run(study=study, by=cast["data_manager"])
+    assert [one.visit.event for one in findings(rule="future_date")] == ["MONTH1"]
+    assert not Query.objects.exists()
+
+
+def test_forms_that_the_present_build_has_no_more_are_listed_by_what_they_were_called(
+    study, site, cast, coordinator, client
+):
+    subject = enrol(site, by=coordinator)
+    enter(subject, "AE", {"ae_term": "fever"}, event="LOG", by=coordinator)
+    kept = [form for form in DEFINITION["forms"] if form["oid"] != "AE"]
+    newer(site, forms=kept, events=DEFINITION["events"][:2])
+    client.force_login(cast["monitor"])
+    for chosen in ({}, {"form": "AE"}):
+        listed = client.get(reverse("crf:quality-rows", args=[study.code]), chosen)
+        assert [row["subject"] for row in listed.context["page"]] == [subject]
+        assert "不良" in page(listed) or "Adverse event" in page(listed)
+    listed = client.get(reverse("crf:quality-rows", args=[study.code]), {"form": "DM"})
+    assert listed.context["page"].paginator.count == 0
+
+
+def test_each_site_is_measured_by_the_build_in_force_there(study, site, other_site, cast, coordinator, client):
+    more = {"oid": "QOL", "name": {"zh": "生活质量", "en": "Quality of life"}}
+    more |= {"sections": [{"name": more["name"], "items": [{"name": "qol", "type": "text", "label": more["name"]}]}]}
+    baseline, *others = DEFINITION["events"]
+    baseline = baseline | {"forms": [*baseline["forms"], "QOL"]}
+    mine, theirs = enrol(site, by=coordinator), enrol(other_site, by=cast["stranger"])
+    newer(site, other_site, forms=[*DEFINITION["forms"], more], events=[baseline, *others])
+    client.force_login(cast["data_manager"])
+    table = client.get(reverse("crf:quality", args=[study.code])).context["progress"]
+    figure = {(one.site.code, one.form): one.missing for one in table}
+    assert ("01", "QOL") not in figure and figure["02", "QOL"] == figure["01", "DM"] == 1
+    sdv.save_plan(study=study, scope="all", overdue_days=1, by=cast["monitor"])
+    queries.nightly(study=study, by=cast["monitor"])
+    asked = set(Query.objects.values_list("subject", "form"))
+    assert asked == {(mine.pk, "DM"), (mine.pk, "LB"), (theirs.pk, "DM"), (theirs.pk, "LB"), (theirs.pk, "QOL")}
+
+
+def test_what_is_due_is_listed_over_all_forms_and_sites(study, site, cast, coordinator, client):
+    subject = enrol(site, by=coordinator)
+    enter(subject, "DM", {"age": "52"}, by=coordinator)
+    client.force_login(cast["data_manager"])
+    client.cookies["django_language"] = "en"
+    rows = reverse("crf:quality-rows", args=[study.code])
+    for state, expected in (
+        ("due", [("Demographics", "in progress"), ("Laboratory", "due, not begun")]),
+        ("missing", [("Laboratory", "due, not begun")]),
+    ):
+        listed = client.get(rows, {"state": state}).context["page"]
+        assert [(row["form_name"], row["state"]) for row in listed] == expected
+    assert f"{rows}?site=01&form=DM&state=due" in page(client.get(reverse("crf:quality", args=[study.code])))
+
+
+def test_a_rule_that_no_longer_asks_closes_what_it_asked(study, site, cast, albumins):
+    quality.run(study=study, by=cast["data_manager"])
+    assert Query.objects.get(cause="rule:outlier").status == "open"
+    newer(site, quality={"to_query": []})
+    quality.run(study=study, by=cast["data_manager"])
+    assert Query.objects.get(cause="rule:outlier").status == "closed"
+    assert findings(rule="outlier")[0].state == "open", "it is still found"
+
+
+def test_an_explanation_closes_the_query_until_what_was_found_changes(study, cast, albumins):
+    manager = cast["data_manager"]
+    quality.run(study=study, by=manager)
+    quality.dismiss(finding=findings(rule="outlier")[0], explanation="nephrotic syndrome", by=manager)
+    query = Query.objects.get(cause="rule:outlier")
+    assert (query.status, query.closed_by) == ("closed", manager)
+    assert query.messages.last().text == "nephrotic syndrome"
+    quality.run(study=study, by=manager)
+    assert Query.objects.get(cause="rule:outlier").status == "closed"
+    enter(albumins[-1], "LB", {"albumin": "5.5"}, reason="second reading", by=cast["coordinator"])
+    quality.run(study=study, by=manager)
+    query = Query.objects.get(cause="rule:outlier")
+    assert (query.status, query.value) == ("open", 5.5) and "5.5" in query.text and "5.5" in query.text_en
+
+
+def test_a_finding_that_was_explained_before_is_not_asked_about_later(study, site, cast, albumins):
+    newer(site, quality={"to_query": []})
+    quality.run(study=study, by=cast["data_manager"])
+    quality.dismiss(finding=findings(rule="outlier")[0], explanation="nephrotic syndrome", by=cast["monitor"])
+    newer(site, version="2.1", quality={"to_query": ["outlier"]})
+    quality.run(study=study, by=cast["data_manager"])
+    assert not Query.objects.exists()
+
+
+def test_what_a_person_closed_about_a_visit_is_asked_again_when_its_date_changes(study, site, cast, coordinator):
+    subject = enrol(site, by=coordinator)
+    visit, today = subject.visits.get(event="BASELINE"), timezone.localdate()
+    for days, status in ((1, "open"), (1, "closed"), (2, "open"), (2, "closed")):
+        visits.occurred(visit=visit, on=today + dt.timedelta(days=days), by=coordinator)
+        quality.run(study=study, by=cast["data_manager"])
+        query = Query.objects.get(cause="rule:future_date")
+        assert query.status == status
+        if status == "open":
+            queries.close(query=query, text="It was planned so", by=cast["monitor"])
+
+
+def test_a_control_character_in_an_explanation_is_named_on_the_page(study, cast, albumins, client):
+    quality.run(study=study, by=cast["data_manager"])
+    client.force_login(cast["data_manager"])
+    url = reverse("crf:dismiss-finding", args=[study.code, findings(rule="outlier")[0].pk])
+    answer = client.post(url, {"explanation": "a\x07b"})
+    assert answer.status_code == 422 and "U+0007" in page(answer)
+    assert findings(rule="outlier")[0].state == "open"
