@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from crf.definitions.sampling import value_digest
+from crf.definitions.values import BadValue, refuse_unprintable
 from crf.models import Record, SdvPlan, SourceVerification
 from crf.selectors.sdv import due_items, entered_values, plan_of
 from registry import audit
@@ -19,6 +21,7 @@ from registry.models import Study, Subject, User, Visit
 from registry.permissions import Permission, authorise
 
 BATCH = 500
+MOST_REASON = 1000
 
 
 class SdvRefused(ValueError):
@@ -95,8 +98,7 @@ def note_verified(*, record: Record, by: User) -> SourceVerification:
 def withdraw(*, record: Record, items: Iterable[str] | None = None, reason: str, by: User) -> SourceVerification:
     """Take a verification back (None: of all items), with the reason; the record is complete again, not verified."""
     authorise(by, Permission.RECORD_VERIFY, subject=record.subject)
-    if not reason.strip():
-        raise SdvRefused(_("Taking a verification back needs a reason."))
+    _refuse_reason(reason)
     with audit.change(by=by, reason=reason):
         record = _held(record, None)
         held = SourceVerification.objects.filter(record=record).first()
@@ -112,26 +114,29 @@ def withdraw(*, record: Record, items: Iterable[str] | None = None, reason: str,
     return held
 
 
-def verify_visit(*, visit: Visit, by: User) -> Report:
-    """Say of every complete record of a visit that it agrees with its source."""
+def verify_visit(*, visit: Visit, seen: Mapping[int, int] | None = None, by: User) -> Report:
+    """Say of every complete record of a visit that it agrees with its source; `seen` as in `verify_many`."""
     authorise(by, Permission.RECORD_VERIFY, subject=visit.subject)
     found = Record.objects.filter(visit=visit).select_related("visit", "subject__site", "subject__study")
-    return _verify_each(found.order_by("form", "repeat"), by)
+    return _verify_each(found.order_by("form", "repeat"), seen, by)
 
 
-def verify_many(*, study: Study, keys: Iterable[int], by: User) -> Report:
-    """Say of these records of a study that they agree with their source; those the person may not verify are left."""
+def verify_many(*, study: Study, seen: Mapping[int, int], by: User) -> Report:
+    """Say of these records of a study that they agree with their source; those the person may not verify are left.
+
+    `seen` is the revision of each record by its key: what changed since the person looked is not verified.
+    """
     authorise(by, Permission.RECORD_VERIFY, study=study)
     visible = Record.objects.visible_to(by, needs=Permission.RECORD_VERIFY)
-    found = visible.filter(subject__study=study, pk__in=list(keys))
-    return _verify_each(found.select_related("visit", "subject__site", "subject__study").order_by("pk"), by)
+    found = visible.filter(subject__study=study, pk__in=list(seen))
+    return _verify_each(found.select_related("visit", "subject__site", "subject__study").order_by("pk"), seen, by)
 
 
-def _verify_each(records: Iterable[Record], by: User) -> Report:
+def _verify_each(records: Iterable[Record], seen: Mapping[int, int] | None, by: User) -> Report:
     done, refused = 0, {}
     for record in records:
         try:
-            verify(record=record, expected_revision=record.revision, by=by)
+            verify(record=record, expected_revision=record.revision if seen is None else seen.get(record.pk, 0), by=by)
             done += 1
         except (SdvRefused, PermissionDenied) as why:
             refused[f"{record.subject.number} {record.visit.event} {record.form}/{record.repeat}"] = str(why)
@@ -173,6 +178,17 @@ def _drop(records: Sequence[Record], by: User) -> None:
                 _tell("sdv.drop", record, lost)
 
 
+def _refuse_reason(reason: str) -> None:
+    if not reason.strip():
+        raise SdvRefused(_("Taking a verification back needs a reason."))
+    if len(reason) > MOST_REASON:
+        raise SdvRefused(_("At most %(limit)s characters.") % {"limit": MOST_REASON})
+    try:
+        refuse_unprintable(reason)
+    except BadValue as bad:
+        raise SdvRefused(bad.of(get_language() or "zh-hans")) from bad
+
+
 def _held(record: Record, expected_revision: int | None) -> Record:
     """The record as it is now; its subject is held, as by every save, until the transaction ends."""
     subject = record.subject
@@ -189,6 +205,8 @@ def _held(record: Record, expected_revision: int | None) -> Record:
 def _mark(record: Record, items: Iterable[str] | None) -> SourceVerification:
     entered = entered_values(record)
     chosen = sorted(entered) if items is None else sorted(set(items))
+    if items is not None and not chosen:
+        raise SdvRefused(_("Tick the answers that you compared."))
     if unknown := [path for path in chosen if path not in entered]:
         raise SdvRefused(_("There is no such answer to verify: %(items)s.") % {"items": ", ".join(unknown)})
     held = SourceVerification.objects.filter(record=record).first() or SourceVerification(record=record)

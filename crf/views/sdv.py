@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django import forms
@@ -22,12 +23,13 @@ from crf.selectors import sdv as reads
 from crf.selectors.queries import shown_value
 from crf.services import sdv
 from crf.views.entry_page import language
-from crf.views.places import Place, place_or_404, record_url, visit_name
+from crf.views.places import Place, form_choices, form_name, place_or_404, record_url, visit_name
 from registry.models import Study, User, Visit
 from registry.permissions import Permission
 from registry.web import render_page, study_or_404, subject_or_404
 
 PER_PAGE = 50
+SEEN = re.compile(r"(?P<key>\d{1,18})-(?P<revision>\d{1,9})\Z")
 
 
 @require_safe
@@ -62,10 +64,9 @@ class SdvFilter(forms.Form):
     def __init__(self, *args: Any, study: Study, user: User, **options: Any) -> None:
         super().__init__(*args, **options)
         self.sites = {site.code: site for site in study.sites.visible_to(user, needs=Permission.RECORD_VIEW)}
-        names = [(one.oid, one.name.of(language())) for one in definition_of(study).forms]
         sites = [(site.code, f"{site.code} {site.name}") for site in self.sites.values()]
         self.fields["site"].choices = [("", _("all")), *sites]
-        self.fields["form"].choices = [("", _("all")), *names]
+        self.fields["form"].choices = form_choices(definition_of(study), self.data.get("form", ""))
 
     def chosen(self) -> tuple[Any, str]:
         self.is_valid()
@@ -79,15 +80,7 @@ def _progress(study: Study, user: User, plan: SdvPlan, definition: StudyDefiniti
         reads.progress(study, user, plan),
         key=lambda row: (sites[row.site_id].code, order.get(row.form, len(order)), row.form),
     )
-    return [{"row": row, "site": sites[row.site_id], "name": _form_name(definition, row.form)} for row in rows]
-
-
-def _form_name(definition: StudyDefinition, form: str, repeat: int = 1) -> str:
-    try:
-        found = definition.form(form)
-    except NotInDefinition:
-        return form
-    return f"{found.name.of(language())} #{repeat}" if found.repeating else found.name.of(language())
+    return [{"row": row, "site": sites[row.site_id], "name": form_name(definition, row.form)} for row in rows]
 
 
 def _visit_name(definition: StudyDefinition, visit: Visit) -> str:
@@ -103,7 +96,7 @@ def _due(definition: StudyDefinition, record: Record, study: Study) -> dict[str,
     return {
         "record": record,
         "visit": _visit_name(definition, record.visit),
-        "form": _form_name(definition, record.form, record.repeat),
+        "form": form_name(definition, record.form, record.repeat),
         "verified": held.verified_count if held else 0,
         "changed": held.changed_count if held else 0,
         "is_whole": held is not None and held.is_complete,
@@ -126,7 +119,7 @@ def _changed(definition: StudyDefinition, found: list[SourceVerification], study
                 {
                     "record": record,
                     "visit": _visit_name(definition, record.visit),
-                    "form": _form_name(definition, record.form, record.repeat),
+                    "form": form_name(definition, record.form, record.repeat),
                     "item": item_name(record.study_definition, record.form, path),
                     "old": shown_value(record.study_definition, record.form, path, before, language()),
                     "new": shown_value(record.study_definition, record.form, path, now.get(path), language()),
@@ -152,8 +145,7 @@ def item_name(definition: StudyDefinition, form: str, path: str) -> str:
 def verify_records(request: HttpRequest, code: str) -> HttpResponse:
     """Say of the ticked records that they agree with their source."""
     study = study_or_404(request, code, needs=Permission.RECORD_VERIFY)
-    keys = [int(key) for key in request.POST.getlist("record") if key.isdecimal() and len(key) < 19]
-    report = sdv.verify_many(study=study, keys=keys, by=request.user)
+    report = sdv.verify_many(study=study, seen=_seen(request), by=request.user)
     _tell(request, report)
     query = f"?{request.GET.urlencode()}" if request.GET else ""
     return redirect(f"{reverse('crf:sdv', args=[study.code])}{query}")
@@ -165,8 +157,14 @@ def verify_visit(request: HttpRequest, code: str, number: str, event: str, visit
     subject = subject_or_404(request, code, number, needs=Permission.RECORD_VERIFY)
     the_visit = get_object_or_404(subject.visits, event=event, repeat=visit)
     the_visit.subject = subject
-    _tell(request, sdv.verify_visit(visit=the_visit, by=request.user))
+    _tell(request, sdv.verify_visit(visit=the_visit, seen=_seen(request), by=request.user))
     return redirect("crf:subject", code, number)
+
+
+def _seen(request: HttpRequest) -> dict[int, int]:
+    """The records that the page showed, by key, with the revision that it showed."""
+    found = [SEEN.match(one) for one in request.POST.getlist("record")]
+    return {int(one["key"]): int(one["revision"]) for one in found if one}
 
 
 def _tell(request: HttpRequest, report: sdv.Report) -> None:
@@ -211,7 +209,7 @@ def _record(request: HttpRequest, place: Place, record: Record, *, status: int =
         "place": place,
         "record": record,
         "subject": place.subject,
-        "form_name": _form_name(place.study, record.form, record.repeat),
+        "form_name": form_name(place.study, record.form, record.repeat),
         "visit_name": place.visit_name,
         "lines": [_line(place, one) for one in found],
         "may_verify": Permission.RECORD_VERIFY in place.held and record.status != Record.Status.IN_PROGRESS,

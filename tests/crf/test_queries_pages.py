@@ -193,7 +193,8 @@ def test_the_csv_holds_the_filters_choice_and_the_own_site_only(sign_in, study, 
 def test_the_overview_tells_progress_what_is_due_and_what_changed(sign_in, study, subject, record, cast, coordinator):
     page = sign_in("monitor").get(at("sdv", study)).content.decode()
     assert place("sdv-record", subject) in page and "No verified value was changed" in page
-    sign_in("monitor").post(at("sdv-verify", study), {"record": [record.pk]})
+    assert f'value="{record.pk}-{record.revision}"' in page
+    sign_in("monitor").post(at("sdv-verify", study), {"record": [f"{record.pk}-{record.revision}"]})
     assert SourceVerification.objects.get().is_complete
     enter(subject, "DM", {"age": "51"}, reason="source", by=coordinator)
     page = sign_in("monitor").get(at("sdv", study)).content.decode()
@@ -214,10 +215,29 @@ def test_items_are_verified_and_taken_back_on_the_records_page(sign_in, subject,
     assert set(SourceVerification.objects.get().items) == {"age"}
 
 
-def test_a_visit_is_verified_by_one_button(sign_in, study, subject, record):
-    sign_in("monitor").post(at("verify-visit", study, subject.number, "BASELINE", 1))
+def test_a_visit_is_verified_by_one_button_as_the_page_showed_it(sign_in, study, subject, record, coordinator):
+    client, address = sign_in("monitor"), at("verify-visit", study, subject.number, "BASELINE", 1)
+    seen = f"{record.pk}-{record.revision}"
+    assert f'name="record" value="{seen}"' in client.get(at("subject", study, subject.number)).content.decode()
+    enter(subject, "DM", {"age": "51"}, reason="source", by=coordinator)
+    answer = client.post(address, {"record": [seen]}, follow=True).content.decode()
+    record.refresh_from_db()
+    assert record.status == "complete" and "changed since this page was opened" in answer
+    client.post(address, {"record": [f"{record.pk}-{record.revision}"]})
     record.refresh_from_db()
     assert record.status == "verified"
+
+
+def test_every_changed_value_is_reached_by_paging(sign_in, site, study, cast, coordinator):
+    for _number in range(51):
+        subject = enrol(site, by=coordinator)
+        record = enter(subject, "DM", {"age": "50", "sex": "M"}, by=coordinator, complete=True)
+        sdv.verify(record=record, by=cast["monitor"])
+        enter(subject, "DM", {"age": "51"}, reason="source", by=coordinator)
+    first = sign_in("monitor").get(at("sdv", study)).content.decode()
+    assert "?changes=2#changed" in first
+    last = sign_in("monitor").get(at("sdv", study, changes=2))
+    assert [line["record"].subject.number for line in last.context["changed"]] == ["01-0051"]
 
 
 def test_the_plan_is_made_on_its_page_with_a_reason(sign_in, study):

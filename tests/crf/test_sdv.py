@@ -169,8 +169,31 @@ def test_records_of_another_site_are_left_alone(record, other_site, cast, study,
     from tests.study import person
 
     elsewhere = person("monitor-2", study=study, role="monitor", site=other_site)
-    assert sdv.verify_many(study=study, keys=[record.pk], by=elsewhere).done == 0
-    assert sdv.verify_many(study=study, keys=[record.pk], by=monitor).done == 1
+    assert sdv.verify_many(study=study, seen={record.pk: 1}, by=elsewhere).done == 0
+    assert sdv.verify_many(study=study, seen={record.pk: 1}, by=monitor).done == 1
+
+
+def test_what_changed_since_the_monitor_looked_is_not_verified(record, subject, coordinator, monitor, study):
+    enter(subject, "DM", {"age": "51"}, reason="source", by=coordinator)
+    many = sdv.verify_many(study=study, seen={record.pk: 1}, by=monitor)
+    visit = sdv.verify_visit(visit=record.visit, seen={record.pk: 1}, by=monitor)
+    assert many.done == visit.done == 0 and list(many.refused) == [f"{subject.number} BASELINE DM/1"]
+    assert sdv.verify_visit(visit=record.visit, seen={}, by=monitor).done == 0, "it was not there yet"
+    assert sdv.verify_visit(visit=record.visit, seen={record.pk: 2}, by=monitor).done == 1
+
+
+def test_nothing_ticked_verifies_nothing(record, monitor, study):
+    plan(study, monitor, scope="subjects", percentage=1, critical_always=False)
+    with pytest.raises(sdv.SdvRefused):
+        sdv.verify(record=record, items=[], by=monitor)
+    assert status_of(record) == "complete" and not SourceVerification.objects.exists()
+
+
+@pytest.mark.parametrize("reason", ["a\x00b", "x" * 1001])
+def test_a_reason_that_cannot_be_kept_takes_nothing_back(verified, monitor, reason):
+    with pytest.raises(sdv.SdvRefused):
+        sdv.withdraw(record=verified, items=["age"], reason=reason, by=monitor)
+    assert status_of(verified) == "verified"
 
 
 # Plans
