@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
@@ -36,6 +37,9 @@ KINDS = {
 }
 
 
+QUERIES = {"to_answer": "open", "to_close": "answered"}
+
+
 @require_safe
 def today(request: HttpRequest, code: str) -> HttpResponse:
     study = study_or_404(request, code, needs=Permission.RECORD_VIEW)
@@ -59,9 +63,11 @@ def _shown(study: Study, definition: StudyDefinition, task: Task) -> dict[str, A
 
 def _all_url(study: Study, kind: str) -> str | None:
     """The list of all of it."""
-    if kind in ("to_answer", "to_close"):
-        return url_or_none("crf:queries", study.code)
-    state = {"to_sign": "complete", "to_verify": "complete"}.get(kind, kind)
+    if kind in QUERIES:
+        return f"{reverse('crf:queries', args=[study.code])}?mine=on&status={QUERIES[kind]}"
+    if kind in ("to_verify", "changed_after_verification"):
+        return reverse("crf:sdv", args=[study.code])
+    state = {"to_sign": "complete"}.get(kind, kind)
     board = url_or_none("crf:casebooks", study.code)
     return f"{board}?state={state}" if state in ("overdue", "due", "in_progress", "complete") else None
 
