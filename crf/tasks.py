@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from crf.models import BuildDraft, Import, RecordExport, StudyBuild
-from crf.services import exports, import_jobs, migrate, quality
+from crf.services import calendar, exports, import_jobs, migrate, quality
 from registry import jobs
 from registry.models import Site, Study
 from registry.services.people import system_user
@@ -69,6 +69,16 @@ def migrate_records(*, job_id: int, build_id: int, site_ids: list[int], reason: 
             by=progress.job.requested_by or system_user(),
         )
         progress.finish(found.totals() | found.as_dict())
+
+
+@shared_task(acks_late=True)
+def replan_sites(*, job_id: int, site_ids: list[int]) -> None:
+    """The calendars at these sites by the build in force there; twice, the second finds them so."""
+    with jobs.running(job_id) as progress:
+        assert progress.job
+        sites = Site.objects.filter(pk__in=site_ids)
+        by = progress.job.requested_by or system_user()
+        progress.finish({"subjects": calendar.replan_sites(sites=sites, progress=progress, by=by)})
 
 
 @shared_task(acks_late=True)

@@ -13,9 +13,10 @@ from crf.definitions.model import StudyDefinition
 from crf.models import Record
 from crf.selectors import definition_of, event_of, subject_records
 from registry import audit
-from registry.models import Subject, User, Visit
+from registry.jobs import Progress
+from registry.models import Site, Subject, User, Visit
 from registry.permissions import Permission, authorise
-from registry.services import visits
+from registry.services import subjects, visits
 
 
 def replan(*, subject: Subject, records: Iterable[Record] | None = None, by: User) -> list[Visit]:
@@ -25,6 +26,21 @@ def replan(*, subject: Subject, records: Iterable[Record] | None = None, by: Use
     records = subject_records(subject) if records is None else records
     planned = planned_visits(subject, definition, records, subject.visits.all())
     return visits.plan(subject=subject, planned=planned, by=by)
+
+
+def replan_sites(*, sites: Iterable[Site], progress: Progress, by: User) -> int:
+    """Bring the calendar of everybody in the study at `sites` up to date, each in a transaction of its own; how many.
+
+    Ended in the middle and started again, it finds the first ones done.
+    """
+    found = Subject.objects.filter(site__in=list(sites), status=Subject.Status.ENROLLED)
+    progress.start(number := found.count())
+    for subject in found.select_related("study", "site", "group").order_by("pk").iterator(chunk_size=200):
+        with audit.change(by=by):
+            subjects.hold(subject)
+            replan(subject=subject, by=by)
+        progress.step()
+    return number
 
 
 def planned_visits(

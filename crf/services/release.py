@@ -9,8 +9,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from crf.models import BuildRelease, StudyBuild
-from registry import audit
-from registry.models import Site, User
+from registry import audit, jobs
+from registry.models import Site, Study, Subject, User
 from registry.permissions import Permission, authorise
 
 MAX_DOCUMENT = 300
@@ -30,6 +30,8 @@ def release(
 ) -> list[BuildRelease]:
     """New records and enrolments at `sites` use `build` from now on; what was entered stays bound to its build.
 
+    The visits of who is enrolled already are planned by its schedule, as a job.
+
     `approved_on` and `document` name the sites' approval of this version (ethics committee, sponsor). A site where the
     build is in force on the same approval is left as it is. Raises ReleaseRefused, PermissionDenied.
     """
@@ -37,7 +39,17 @@ def release(
     sites = list(sites)
     _refuse(build, sites, approved_on, document)
     with audit.change(by=by):
-        return [made for site in sites if (made := _released(build, site, approved_on, document.strip(), by))]
+        made = [one for site in sites if (one := _released(build, site, approved_on, document.strip(), by))]
+        _replan(build.study, made, by)
+    return made
+
+
+def _replan(study: Study, made: list[BuildRelease], by: User) -> None:
+    """The calendars of who is enrolled there follow the schedule now in force; a job, since they may be many."""
+    sites = Subject.objects.filter(site__in=[one.site_id for one in made]).order_by().values("site").distinct()
+    if site_ids := sorted(row["site"] for row in sites):
+        job = jobs.create(kind="calendar.replan", study=study, by=by)
+        jobs.enqueue("crf.tasks.replan_sites", job=job, site_ids=site_ids)
 
 
 def _refuse(build: StudyBuild, sites: list[Site], approved_on: dt.date | None, document: str) -> None:

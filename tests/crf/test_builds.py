@@ -6,6 +6,7 @@ import copy
 import datetime as dt
 import io
 import re
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,12 @@ from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
+from reportlab.pdfbase import pdfmetrics
 
+from crf import tasks
 from crf.definitions.errors import DefinitionErrors
 from crf.definitions.load import load_study
-from crf.definitions.model import StudyDefinition
+from crf.definitions.model import Item, StudyDefinition
 from crf.definitions.yaml_lines import parse
 from crf.exchange import crf_pdf, crf_workbook, yaml_folder, yaml_zip
 from crf.exchange.formats import read_study
@@ -31,7 +34,8 @@ from crf.exchange.odm_read import read_odm
 from crf.models import BuildDraft, BuildRelease, StudyBuild
 from crf.selectors import NoBuild, current_build
 from crf.services import build_uploads, builds, calendar, pdf_fonts, records, release
-from registry.models import AuditEvent
+from registry.models import AuditEvent, Job
+from registry.services import subjects
 from registry.services.people import system_user
 from registry.services.subjects import EnrolmentRefused
 from tests.study import DEFINITION, both, enrol, enter, person
@@ -88,6 +92,13 @@ def test_a_record_is_made_with_the_build_of_its_site_and_stays_with_it(study, si
     assert enter(here, "DM", {"sex": "F"}, by=system_user()).build_id == before.build_id != newer.pk
     assert enter(here, "LB", {"albumin": "40"}, by=system_user()).build_id == newer.pk
     assert enter(there, "LB", {"albumin": "40"}, by=system_user()).build_id == before.build_id
+
+
+def test_a_title_longer_than_the_registry_keeps_is_cut_there_and_whole_in_the_build(study):
+    title = both("A-very-long-title-" * 40)
+    build = unreleased("1.1", lambda raw, items: raw.update(title=title, registration_number="R" * 90))
+    study.refresh_from_db()
+    assert study.name_en == title["en"][:300] and build.study_definition.title.en == title["en"]
 
 
 def test_a_release_is_audited_with_its_approval_and_the_same_again_writes_nothing(study, site, manager):
@@ -230,13 +241,33 @@ def test_the_workbook_holds_every_item_and_no_formula():
     study = version("1.0", lambda raw, items: items["age"].update(label={"zh": "=1+1", "en": '=HYPERLINK("x")'}))
     content = crf_workbook.write_workbook(study, created=dt.datetime(2026, 1, 1))
     book = CalamineWorkbook.from_filelike(io.BytesIO(content))
-    assert book.sheet_names == ["study", "events", "forms", "items", "codelists", "checks"]
-    rows = book.get_sheet_by_name("items").to_python()
-    assert [row[3] for row in rows[1:]] == [item.name for _form, item in study.items()]
-    assert rows[1][5] == "=1+1"
+    assert book.sheet_names == ["study", "events", "forms", "items", "codelists", "checks", "labs"]
+    head, *rows = book.get_sheet_by_name("items").to_python()
+    assert [row[head.index("name")] for row in rows] == [item.name for _form, item in study.items()]
+    assert rows[0][head.index("label_zh")] == "=1+1"
     with zipfile.ZipFile(io.BytesIO(content)) as parts:
         assert not any(b"<f>" in parts.read(name) for name in parts.namelist())
     assert content == crf_workbook.write_workbook(study, created=dt.datetime(2026, 1, 1))
+
+
+def test_the_workbook_leaves_out_nothing_that_an_item_can_say():
+    columns = {column.removesuffix("_zh").removesuffix("_en") for column in crf_workbook.ITEM_COLUMNS}
+    assert set(Item.model_fields) - columns == {"alias"}
+
+
+def test_the_workbook_tells_conversions_rows_and_normal_ranges():
+    def more(raw: Any, items: Any) -> None:
+        items["albumin"]["units"] = [{"unit": "g/dL", "factor": 10}]
+        raw["forms"][2]["sections"][0]["rows"] = {"name": "aes", "max": 9}
+        raw["labs"] = {"ALB": {"name": both("Albumin"), "ranges": [{"low": 40, "unit": "g/L", "site": "01"}]}}
+
+    content = crf_workbook.write_workbook(version("1.0", more), created=dt.datetime(2026, 1, 1))
+    book = CalamineWorkbook.from_filelike(io.BytesIO(content))
+    head, *rows = book.get_sheet_by_name("items").to_python()
+    told = {row[head.index("name")]: dict(zip(head, row, strict=True)) for row in rows}
+    assert told["albumin"]["units"] == "g/L = g/dL × 10"
+    assert (told["ae_term"]["group"], told["ae_term"]["rows"]) == ("aes", "0-9")
+    assert book.get_sheet_by_name("labs").to_python()[1][:6] == ["ALB", "Albumin(中)", "Albumin", 40.0, "", "g/L"]
 
 
 @pytest.mark.parametrize("annotated", [False, True])
@@ -251,11 +282,88 @@ def test_the_crf_on_paper_is_the_same_each_time_and_its_bookmarks_name_every_for
     assert len(one) < len(content)
 
 
+def plain(text: str) -> str:
+    """Letters and digits alone: paper breaks lines, and writes 10⁹ as 10^9."""
+    return re.sub(r"\W", "", unicodedata.normalize("NFKC", text))
+
+
+@pytest.mark.parametrize("name", ["chictr2600121791", "chictr2600121618"])
+def test_the_paper_says_all_that_is_asked_and_its_annotations_what_each_answer_is_called(name, monkeypatch):
+    drawn: list[str] = []
+
+    class Canvas(crf_pdf.Canvas):
+        def drawString(self, x, y, text, *more):
+            face = pdfmetrics.getFont(self._fontname).face
+            assert all(ord(character) in face.charToGlyph for character in text), f"{text!r} is not in the face"
+            drawn.append(text)
+            super().drawString(x, y, text, *more)
+
+    monkeypatch.setattr(crf_pdf, "Canvas", Canvas)
+    study, said = load_study(FIXTURES / name), {}
+    for annotated in (False, True):
+        drawn.clear()
+        crf_pdf.write_pdf(study, annotated=annotated, faces=pdf_fonts.faces())
+        said[annotated] = plain("".join(drawn))
+    for form in study.forms:
+        for item in form.questions.values():
+            for text in (item.label.zh, item.label.en):
+                assert all(plain(text) in one for one in said.values()), (form.oid, item.name)
+            assert plain(f"{item.name}({item.type}") in said[True]
+    assert "109L" in said[False] and "show_if" in said[True] and "show_if" not in said[False]
+
+
 def test_annotations_say_names_limits_and_logic():
     items = {item.name: item for _form, item in version("1.0").items()}
     assert crf_pdf.notes_of(items["age"]) == ["age (integer)", "range: 0 to 120", "soft_range: 18 to 80"]
     assert "show_if: sex == 'F'" in crf_pdf.notes_of(items["pregnant"])
     assert "derive: albi(bilirubin, albumin)" in crf_pdf.notes_of(items["albi_score"])
+
+
+# -- calendars ---------------------------------------------------------------------------------------------------------
+
+
+def with_week_12(raw: Any, items: Any) -> None:
+    week = {"oid": "WEEK12", "name": both("Week 12"), "anchor": "enrolment", "day": 84, "forms": ["LB"]}
+    raw["events"].insert(1, week)
+
+
+def test_who_is_enrolled_already_gets_the_visits_of_the_version_that_is_released(study, site, other_site, manager):
+    here, there, gone = (
+        enrol(site, by=system_user()),
+        enrol(other_site, by=system_user()),
+        enrol(site, by=system_user()),
+    )
+    subjects.withdraw(subject=gone, reason="moved away", by=system_user())
+    release.release(build=unreleased("1.1", with_week_12), sites=[site], approved_on=dt.date(2026, 3, 1), by=manager)
+    job = Job.objects.get(kind="calendar.replan", requested_by=manager)
+    tasks.replan_sites(job_id=job.pk, site_ids=[site.pk])
+    tasks.replan_sites(job_id=job.pk, site_ids=[site.pk])
+    assert here.visits.get(event="WEEK12").target_on == dt.date(2026, 5, 25)
+    assert not there.visits.filter(event="WEEK12").exists(), "the other site goes on with its schedule"
+    assert not gone.visits.filter(event="WEEK12").exists()
+    assert here.visits.get(event="WEEK12").history.count() == 1
+    job.refresh_from_db()
+    assert (job.state, job.result) == (Job.State.DONE, {"subjects": 1})
+
+
+def test_where_nobody_is_enrolled_no_calendar_is_planned(study, site, manager):
+    release.release(build=unreleased("1.1", with_week_12), sites=[site], approved_on=dt.date(2026, 3, 1), by=manager)
+    assert not Job.objects.filter(kind="calendar.replan").exists()
+
+
+def test_what_a_record_of_the_newer_build_derives_follows_a_record_of_the_older_one(study, site, manager):
+    def derive(raw: Any, items: Any) -> None:
+        derived = {"name": "reserve", "type": "derived", "value_type": "decimal", "label": both("Reserve")}
+        raw["forms"][0]["sections"][0]["items"].append(derived | {"derive": "forms.LB.albumin * 2.0"})
+
+    subject = enrol(site, by=system_user())
+    enter(subject, "LB", {"albumin": "40"}, by=system_user())
+    release.release(build=unreleased("1.1", derive), sites=[site], approved_on=dt.date(2026, 3, 1), by=manager)
+    newer = enter(subject, "DM", {"age": "50"}, by=system_user())
+    assert newer.data["reserve"] == 80
+    enter(subject, "LB", {"albumin": "30"}, reason="typo", by=system_user())
+    newer.refresh_from_db()
+    assert newer.data["reserve"] == 60
 
 
 # -- uploads -----------------------------------------------------------------------------------------------------------
