@@ -47,6 +47,7 @@ urlpatterns = [
     path(f"{STUDY}builds/upload/", build_changes.upload_build, name="upload-build"),
     path(f"{STUDY}builds/drafts/<int:draft_id>/", build_changes.build_draft, name="build-draft"),
     path(f"{STUDY}builds/drafts/<int:draft_id>/losses/", build_changes.draft_losses, name="draft-losses"),
+    path(f"{STUDY}builds/drafts/<int:draft_id>/records/", build_changes.draft_records, name="draft-records"),
     path(f"{STUDY}builds/<int:build_id>/", builds.build, name="build"),
     path(f"{STUDY}builds/<int:build_id>/forms/<slug:form>/", builds.build_form, name="build-form"),
     path(f"{STUDY}builds/<int:build_id>/difference/", builds.build_difference, name="build-difference"),

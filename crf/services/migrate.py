@@ -25,6 +25,7 @@ MOST_ROUNDS = 6  # forms that derive from forms that derive: more would be a cyc
 LOCKED = Refusal("记录已锁定", "the record is locked")
 SOURCE = "migration"
 MOST_REASON = 1000
+MOST_TOUCHED = 5000
 
 
 class MigrationRefused(ValueError):
@@ -128,13 +129,16 @@ COUNTED = ("records", "clean", "orphaned", "failed", "reread", "derived", "findi
 
 @dataclass
 class Weight:
-    """How many records meet what: by form, and by form and item; numbers only, no value and no subject."""
+    """How many records meet what: by form, and by form and item; no value, and of subjects only their keys."""
 
     forms: dict[str, Counter[str]] = field(default_factory=dict)
     items: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     left: Counter[tuple[str, str]] = field(default_factory=Counter)
+    touched: dict[int, None] = field(default_factory=dict)  # subjects with a record for which there is more to say
 
     def add(self, step: Step) -> None:
+        if step.carried is None or not step.carried.is_clean:
+            self.touched[step.record.subject_id] = None
         form = self.forms.setdefault(step.record.form, Counter())
         form["records"] += 1
         if step.left:
@@ -154,8 +158,10 @@ class Weight:
         return {"records": moved, "left": counted["left"], "signatures_ended": counted["signatures"]}
 
     def as_dict(self) -> dict[str, Any]:
-        """As a job keeps it: counts by form; [form, item, kind, records]; and of what is left [zh, en, records]."""
+        """As a job keeps it: counts by form; [form, item, kind, records]; of what is left [zh, en, records]; and the
+        keys of the subjects to look at."""
         return {
+            "touched": list(self.touched)[:MOST_TOUCHED],
             "forms": {form: dict(counts) for form, counts in sorted(self.forms.items())},
             "items": [[*key, count] for key, count in sorted(self.items.items())],
             "left_because": [[*key, count] for key, count in sorted(self.left.items())],
@@ -240,7 +246,7 @@ def migrate(*, build: StudyBuild, sites: Iterable[Site], reason: str, progress: 
     """
     sites = list(sites)
     _refuse(build, sites, reason, by)
-    subjects = _subjects(build.study, sites).filter(pk__in=subjects_waiting(build))
+    subjects = _subjects(build.study, sites).filter(pk__in=subjects_waiting(build.study, build))
     progress.start(subjects.count())
     found = Weight()
     for subject in _each(subjects, build.study):
@@ -249,9 +255,10 @@ def migrate(*, build: StudyBuild, sites: Iterable[Site], reason: str, progress: 
     return found
 
 
-def subjects_waiting(build: StudyBuild) -> QuerySet:
-    """The keys of the study's subjects with records of other builds that are not locked."""
-    others = Record.objects.filter(subject__study=build.study).exclude(build=build)
+def subjects_waiting(study: Study, build: StudyBuild | None = None) -> QuerySet:
+    """The keys of the study's subjects with records, of other builds than `build`, that are not locked."""
+    others = Record.objects.filter(subject__study=study)
+    others = others.exclude(build=build) if build else others
     return others.exclude(status=Record.Status.LOCKED).order_by().values("subject")
 
 

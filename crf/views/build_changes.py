@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from crf.definitions import DefinitionErrors, display_value
+from crf.definitions import DefinitionErrors, StudyDefinition, display_value
 from crf.definitions.rows import value_at
 from crf.exchange.loss import FATES, Loss, as_csv
 from crf.models import BuildDraft, StudyBuild
@@ -112,6 +112,14 @@ def build_draft(request: HttpRequest, code: str, draft_id: int) -> HttpResponse:
         changes = reads.changes_between(old, draft)
         context |= difference_page(definition, changes, request.GET.get("of", ""), request.GET.get("page"))
     return render_page(request, "crf/build_draft.html", context)
+
+
+@require_safe
+def draft_records(request: HttpRequest, code: str, draft_id: int) -> HttpResponse:
+    """What the version under review would make of each record, value by value; nothing is written."""
+    draft = draft_or_404(request, code, draft_id)
+    context = {"draft": draft, **_preview(request, draft.study, draft.study_definition, draft.weighing)}
+    return render_page(request, "crf/build_draft_records.html", context)
 
 
 def _present(study: Study) -> StudyBuild | None:
@@ -245,7 +253,7 @@ def migrate_records(request: HttpRequest, code: str, build_id: int) -> HttpRespo
         "waiting": _waiting(build),
         "job": weighed,
         **weight_page(build.study_definition, weighed.result if weighed else {}),
-        **_preview(request, build),
+        **_preview(request, build.study, build.study_definition, weighed, build=build),
     }
     return render_page(request, "crf/build_migrate.html", context, status=422 if form.is_bound else 200)
 
@@ -267,19 +275,31 @@ def _weighed(request: HttpRequest, build: StudyBuild) -> Job | None:
     return found.select_related("study", "requested_by").first()
 
 
-def _preview(request: HttpRequest, build: StudyBuild) -> dict[str, Any]:
-    """Some subjects' records with what becomes of each, worked out as the page is asked for."""
-    visible = Subject.objects.visible_to(request.user, needs=Permission.RECORD_VIEW).filter(study=build.study)
-    waiting = visible.filter(pk__in=migrate.subjects_waiting(build)).select_related("site", "group").order_by("number")
-    page = Paginator(waiting, SUBJECTS_PER_PAGE).get_page(request.GET.get("page"))
-    steps = []
+def _preview(
+    request: HttpRequest,
+    study: Study,
+    definition: StudyDefinition,
+    weighed: Job | None,
+    build: StudyBuild | None = None,
+) -> dict[str, Any]:
+    """Some subjects' records with what becomes of each, worked out as the page is asked for.
+
+    Once they were weighed, of the subjects with something to look at unless the address asks for all.
+    """
+    visible = Subject.objects.visible_to(request.user, needs=Permission.RECORD_VIEW).filter(study=study)
+    waiting = visible.filter(pk__in=migrate.subjects_waiting(study, build)).select_related("site", "group")
+    touched = weighed.result.get("touched") if weighed else None
+    chosen = touched is not None and "all" not in request.GET
+    waiting = waiting.filter(pk__in=touched or []) if chosen else waiting
+    page = Paginator(waiting.order_by("number"), SUBJECTS_PER_PAGE).get_page(request.GET.get("page"))
+    steps: list[migrate.Step] = []
     for subject in page.object_list:
-        subject.study = build.study
-        steps += migrate.plan(subject=subject, definition=build.study_definition, build=build)
-    return {"page": page, "steps": [_step(build, step) for step in steps]}
+        subject.study = study
+        steps += migrate.plan(subject=subject, definition=definition, build=build)
+    return {"page": page, "steps": [_step(step) for step in steps], "may_choose": touched is not None, "chosen": chosen}
 
 
-def _step(build: StudyBuild, step: migrate.Step) -> dict[str, Any]:
+def _step(step: migrate.Step) -> dict[str, Any]:
     record, carried = step.record, step.carried
     return {
         "record": record,
@@ -289,11 +309,11 @@ def _step(build: StudyBuild, step: migrate.Step) -> dict[str, Any]:
         "is_clean": carried is not None and carried.is_clean,
         "ends_signature": step.ends_signature,
         "ends_verification": step.ends_verification,
-        "facts": _facts(build, step) if carried else [],
+        "facts": _facts(step) if carried else [],
     }
 
 
-def _facts(build: StudyBuild, step: migrate.Step) -> list[dict[str, str]]:
+def _facts(step: migrate.Step) -> list[dict[str, str]]:
     """What is not simply kept, one line a value."""
     carried, record = step.carried, step.record
     assert carried

@@ -95,6 +95,7 @@ DOORS = {
     "crf:upload-build": Door("whole", BUILDERS, BUILDERS),
     "crf:build-draft": Door("whole", BUILDERS, BUILDERS),
     "crf:draft-losses": Door("whole", BUILDERS),
+    "crf:draft-records": Door("whole", BUILDERS),
     "crf:release-build": Door("whole", BUILDERS, BUILDERS),
     "crf:migrate-records": Door("whole", BUILDERS, BUILDERS),
     "crf:weigh-build": Door("whole", None, BUILDERS),

@@ -18,8 +18,9 @@ from django.utils import translation
 
 from crf import tasks
 from crf.definitions.model import StudyDefinition
+from crf.exchange import yaml_zip
 from crf.models import Record, StudyBuild
-from crf.services import builds, migrate, records, release
+from crf.services import build_uploads, builds, migrate, records, release
 from registry import jobs
 from registry.jobs import Progress
 from registry.models import AuditEvent, Job, Subject
@@ -241,6 +242,37 @@ def test_the_page_shows_each_record_with_what_becomes_of_it_and_starts_the_job(s
     assert client.post(address, {"sites": [site.pk], "reason": REASON}).status_code == 302
     told = AuditEvent.objects.get(kind="build.migrate")
     assert (told.reason, told.details["version"], told.details["sites"]) == (REASON, "1.1", ["01"])
+
+
+def test_a_version_under_review_shows_which_values_it_would_fail_or_orphan(study, site, subject, manager):
+    enter(subject, "DM", {"age": "50", "sex": "M"}, by=system_user())
+    untouched = enrol(site, by=system_user())
+    enter(untouched, "DM", {"age": "51", "sex": "F"}, by=system_user())
+    raw = copy.deepcopy(DEFINITION) | {"version": "1.1"}
+    raw["codelists"]["SEX"]["choices"].pop()
+    content = yaml_zip.write_zip(StudyDefinition.from_json(raw))
+    draft = build_uploads.upload(study=study, file_name="study.zip", content=content, by=manager)
+    client = Client(headers={"accept-language": "en"})
+    client.force_login(manager)
+    address = reverse("crf:draft-records", args=["LIVER", draft.pk])
+    shown = client.get(address).content.decode()
+    assert subject.number in shown and untouched.number in shown
+    build_uploads.weigh(draft=draft, by=manager)
+    tasks.weigh_build(job_id=draft.weighing_id, study_id=study.pk, draft_id=draft.pk)
+    shown = client.get(address).content.decode()
+    assert subject.number in shown and untouched.number not in shown
+    assert "values the item does not take" in shown and "Male" in shown and "is not one of: F = Female" in shown
+    assert untouched.number in client.get(address, {"all": "1"}).content.decode()
+
+
+def test_a_number_in_another_unit_is_put_aside_and_the_record_is_open_again(study, subject, manager):
+    record = enter(subject, "LB", {"lb_date": "2026-03-02", "albumin": "40"}, complete=True, by=system_user())
+    brought(subject, next_version(study, lambda raw, items: items["albumin"].update(unit="g/dL")), manager)
+    record.refresh_from_db()
+    assert record.data["albumin@1.0"] == 40 and "albumin" not in record.data
+    assert record.status == Record.Status.IN_PROGRESS
+    saved = enter(subject, "LB", {"albumin": "4"}, by=system_user())
+    assert (saved.data["albumin"], saved.data["albumin@1.0"]) == (4, 40)
 
 
 def test_the_cost_of_a_page_of_the_preview_does_not_grow_with_the_study(
