@@ -83,8 +83,9 @@ def save(
 
     `data` is {item: typed value}; items left out stay as they are, empty ones are cleared. Findings do not block a
     save in progress; `complete=True` asks for no hard finding and nothing required left open, and, where a person is
-    there to give it (`explained=True`: page and API, not a file), for a comment on each soft finding. A form that is
-    entered twice stays in progress until both entries agree. A save that changes nothing writes nothing.
+    there to give it (`explained=True`: page and API, not a file), for a comment on each soft finding, as does a change
+    of what is complete. A form that is entered twice stays in progress until both entries agree. A save that changes
+    nothing writes nothing.
     Raises RecordRefused, ReasonNeeded, EditConflict, RecordIsLocked, PermissionDenied.
     """
     authorise(by, Permission.RECORD_ENTER, subject=subject)
@@ -104,8 +105,9 @@ def save(
         merged = {item: text for item, text in merged.items() if text}
         _refuse_files(values, record, subject)
         _refuse_incomplete(entry, complete, language)
-        _refuse_unexplained(entry, merged, complete and explained, language)
         is_same = record is not None and (record.data, record.comments) == (values, merged)
+        is_due = complete or (record is not None and record_rules.is_past_entry(record) and not is_same)
+        _refuse_unexplained(entry, merged, explained and is_due, language)
         held_back = complete and definition.form(form).double_entry and not _entries_agree(record)
         status = record_rules.next_status(record, entry.state, is_same=is_same, complete=complete and not held_back)
         if record and is_same and record.status == status:

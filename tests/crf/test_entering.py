@@ -203,6 +203,20 @@ class TestSoftFindings:
         assert signed_in("coordinator").post(address(subject), fields).status_code == 302
         assert enter(subject, "DM", {}, by=coordinator, source="import", complete=True).status == "complete"
 
+    def test_a_change_of_a_complete_form_to_an_unusual_value_is_explained_too(self, signed_in, subject, cast):
+        enter(subject, "DM", {"age": "52", "sex": "M"}, by=cast["coordinator"], complete=True)
+        fields = {"revision": "1", "act": "save", "value-age": "85", "value-sex": "M", "reason-code": "source"}
+        client = signed_in("coordinator")
+        refused = client.post(address(subject), fields)
+        assert refused.status_code == 422 and b"say why" in refused.content
+        assert client.post(address(subject), fields | {"comment-age": "seen on the ID card"}).status_code == 302
+        assert Record.objects.get().status == "complete"
+
+    def test_a_complete_form_that_nobody_changes_asks_for_nothing(self, signed_in, subject, cast):
+        enter(subject, "DM", {"age": "85", "sex": "M"}, by=cast["coordinator"], source="import", complete=True)
+        fields = {"revision": "1", "act": "save", "value-age": "85", "value-sex": "M"}
+        assert signed_in("coordinator").post(address(subject), fields).status_code == 302
+
 
 class TestFiles:
     @pytest.fixture(autouse=True)
