@@ -4,12 +4,16 @@ import datetime as dt
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.test import TestCase
 from django.urls import reverse
 from django.utils import timezone
 
+from analytics import tasks as evaluation_tasks
+from crf import tasks
 from crf.definitions.model import StudyDefinition
 from crf.models import QualityFinding, Query
 from crf.services import builds, quality, queries, records, release, sdv
+from registry.models import Job
 from registry.services import people, visits
 from tests.crf.test_pages import page
 from tests.study import DEFINITION, enrol, enter, publish
@@ -122,6 +126,33 @@ def test_dates_that_cannot_be_right_are_found(study, site, cast):
 def test_a_rule_that_the_study_has_off_finds_nothing(site, cast, albumins):
     publish(version="1.1", quality={"off": ["outlier"]})
     assert "outlier" not in quality.run(study=site.study, by=cast["data_manager"]).counts
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """The jobs handed to the workers, which run none of them here."""
+    sent = []
+    for task in (tasks.run_quality, evaluation_tasks.evaluate, evaluation_tasks.extract_image):
+        monkeypatch.setattr(task, "delay", lambda task=task, **given: sent.append((task.name, given)))
+    return sent
+
+
+@pytest.mark.parametrize("when", ["at night", "on demand"])
+def test_the_rules_run_as_a_job_at_night_and_on_demand(study, cast, albumins, client, sent, when):
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        if when == "at night":
+            evaluation_tasks.nightly()
+        else:
+            client.force_login(cast["monitor"])
+            client.post(reverse("crf:run-quality", args=[study.code]))
+    [given] = [given for name, given in sent if name == "crf.tasks.run_quality"]
+    assert not findings(), "that is for the workers"
+    tasks.run_quality(**given)
+    job = Job.objects.get(kind="quality.run")
+    assert (job.state, job.result["outlier"]) == (Job.State.DONE, 1)
+    assert Query.objects.get(cause="rule:outlier").status == "open"
+    tasks.run_quality(**given)
+    assert len(findings(rule="outlier")) == 1, "the job may arrive twice"
 
 
 @pytest.mark.parametrize("role", ["coordinator", "pi", "statistician", "reader", "administrator"])
