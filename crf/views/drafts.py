@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from crf import forms
@@ -19,9 +20,14 @@ from registry.web import render_page
 
 @require_POST
 def keep_draft(request: HttpRequest, **address: Any) -> HttpResponse:
-    """Keep the fields as they are posted; answers when, and the revision that is saved now."""
+    """Keep the fields as they are posted; answers when, and the revision that is saved now.
+
+    409 where another account is signed in than the one that opened the page: a draft is its author's alone.
+    """
     place = _place(request, address)
     authorise(request.user, Permission.RECORD_ENTER, subject=place.subject)
+    if entry_page.is_anothers(request):
+        return JsonResponse({"problem": _("Somebody else is signed in by now; this was not kept.")}, status=409)
     try:
         draft = drafts.keep(
             **place.marker,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 from crf import forms
 from crf.definitions.rows import ROW
@@ -74,6 +77,17 @@ def show(
 def last_saved(place: Place) -> Any:
     """The history row of the record's present revision, with who saved it."""
     return place.record.history.select_related("history_user").first() if place.record else None
+
+
+def is_anothers(request: HttpRequest) -> bool:
+    """Whether the page that is sent was opened by another account: its answers are not the sender's."""
+    return request.POST.get("author", str(request.user.pk)) != str(request.user.pk)
+
+
+def turned_away(request: HttpRequest, place: Place) -> HttpResponse:
+    """Back to the sender's own page; what another person typed is saved under nobody else's name."""
+    messages.error(request, _("Somebody else opened that page; nothing was saved. What they typed is kept for them."))
+    return redirect(place.form_url)
 
 
 def fields_of(kept: Mapping[str, list[str]]) -> QueryDict:

@@ -26,7 +26,7 @@ def edit_record(request: HttpRequest, **address: Any) -> HttpResponse:
     if place.record and second_entry.is_blind(place.record, request.user):
         return redirect(place.url_of("crf:second-entry"))
     if request.method == "POST":
-        return _save(request, place)
+        return entry_page.turned_away(request, place) if entry_page.is_anothers(request) else _save(request, place)
     return _opened(request, place)
 
 
@@ -55,6 +55,7 @@ def _opened(request: HttpRequest, place: Place) -> HttpResponse:
         chosen = conflicts.choices(fields)
         found = conflicts.between(place, draft.revision, typed, comments, current=place.record, choices=chosen)
         if found.is_settled:
+            drafts.discard(**place.marker, by=request.user)
             return entry_page.show(
                 request, place, answers=entry_page.stored(place), comments=place.record.comments, reason=kept["reason"]
             )

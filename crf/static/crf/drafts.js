@@ -1,21 +1,17 @@
 // Nothing typed is lost: the unsaved form is kept on the server two seconds after typing stops; while the server can't be
-// reached, or the session has ended, on this computer, sealed with the author's own key. Two people on one record see
-// each other.
+// reached, or the session has ended, on this computer, sealed with the author's own key.
 "use strict";
 
 (() => {
   const form = document.getElementById("record");
   if (!form?.dataset.draftUrl) return;
-  const KEEP_AFTER = 2000, MIRROR_AFTER = 300, RETRY_AFTER = 5000, PRESENCE_EVERY = 15000, MIRROR_DAYS = 30;
+  const KEEP_AFTER = 2000, MIRROR_AFTER = 300, RETRY_AFTER = 5000, ANSWER_WITHIN = 12000, MIRROR_DAYS = 30;
   const PREFIX = "lobule-draft:";
   const name = PREFIX + form.dataset.mirror;
   const state = document.getElementById("save-state");
   let dirty = false, version = 0, passing = false, keepTimer = 0, mirrorTimer = 0, retryTimer = 0;
 
   // ----- what is sent
-
-  const token = () => document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1]
-    ?? form.querySelector("[name=csrfmiddlewaretoken]").value;
 
   function fields() {
     const sent = new URLSearchParams();
@@ -25,27 +21,37 @@
     return sent;
   }
 
-  // "kept", "offline", "signed-out" or "refused".
+  // "kept", "offline" (a line that hangs is none), "signed-out" (also where somebody else signed in: 409) or "refused".
   async function send(url, body, options = {}) {
     try {
-      const answer = await fetch(url, { method: "POST", headers: { "X-CSRFToken": token() }, body, ...options });
-      if (answer.url.includes("/sign-in/")) return { outcome: "signed-out" };
-      return { outcome: answer.ok ? "kept" : answer.status >= 500 ? "offline" : "refused", answer };
+      const signal = AbortSignal.timeout(ANSWER_WITHIN);
+      const answer = await fetch(url, { method: "POST", headers: { "X-CSRFToken": window.csrfToken() }, body, signal, ...options });
+      if (answer.redirected || answer.status === 409 || answer.url.includes("/sign-in/")) return "signed-out";
+      return answer.ok ? "kept" : answer.status >= 500 ? "offline" : "refused";
     } catch {
-      return { outcome: "offline" };
+      return "offline";
     }
   }
 
   // ----- keeping
 
-  async function keep(options) {
+  // One after the other, so that what was typed earlier never arrives last.
+  let keeping = Promise.resolve();
+  function keep(options) {
+    const next = () => keepNow(options);
+    return (keeping = keeping.then(next, next));
+  }
+
+  async function keepNow(options) {
     clearTimeout(keepTimer);
     clearTimeout(retryTimer);
     const sent = version;
-    const { outcome } = await send(form.dataset.draftUrl, fields(), options);
+    const outcome = await send(form.dataset.draftUrl, fields(), options);
     if (outcome === "kept") {
-      if (sent === version) dirty = false;
-      forget();
+      if (sent === version) {
+        dirty = false;
+        forget();
+      }
     } else {
       await mirror();
       if (outcome !== "refused") retryTimer = setTimeout(keep, RETRY_AFTER);
@@ -84,13 +90,11 @@
   document.addEventListener("visibilitychange", () => { if (document.hidden && dirty && !passing) keep({ keepalive: true }); });
   window.addEventListener("pagehide", () => {
     if (dirty && !passing) send(form.dataset.draftUrl, fields(), { keepalive: true });
-    navigator.sendBeacon?.(form.dataset.presenceUrl, leaving());
   });
 
   // A save that can't arrive would leave the page behind: first the draft, then the save.
   form.addEventListener("submit", async (event) => {
     if (passing || !dirty) {
-      form.querySelector("[name=csrfmiddlewaretoken]").value = token();
       passing = true;
       return;
     }
@@ -106,6 +110,14 @@
     }
   }, { capture: true });
   window.addEventListener("pageshow", (event) => { if (event.persisted) passing = false; });
+
+  document.getElementById("discard-draft")?.addEventListener("submit", () => {
+    passing = true;
+    dirty = false;
+    clearTimeout(keepTimer);
+    clearTimeout(retryTimer);
+    forget();
+  });
 
   // ----- this computer
 
@@ -158,28 +170,12 @@
     } catch {
       return; // sealed with a key that is no more
     }
-    const { outcome } = await send(form.dataset.draftUrl, new URLSearchParams(plain));
-    if (outcome !== "kept") return;
+    if ((await send(form.dataset.draftUrl, new URLSearchParams(plain))) !== "kept") return;
     forget();
     passing = true;
     window.location.reload();
   }
 
-  // ----- who else is here
-
-  function leaving() {
-    return new URLSearchParams({ csrfmiddlewaretoken: token(), leaving: "yes" });
-  }
-
-  async function present() {
-    if (document.hidden) return;
-    const body = new URLSearchParams({ typing: dirty || "unsaved" in form.dataset ? "yes" : "no", revision: form.elements.compared?.value ?? form.elements.revision.value });
-    const { outcome, answer } = await send(form.dataset.presenceUrl, body);
-    if (outcome === "kept" && answer.status === 200) {
-      const place = document.getElementById("presence"), html = await answer.text();
-      if (place.innerHTML.trim() !== html.trim()) place.innerHTML = html;
-    }
-  }
   document.addEventListener("click", async (event) => {
     if (!event.target.closest("[data-compare]")) return;
     event.preventDefault();
@@ -190,6 +186,4 @@
   });
 
   bringBack();
-  present();
-  setInterval(present, PRESENCE_EVERY);
 })();

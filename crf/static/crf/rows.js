@@ -70,11 +70,11 @@
     field.setAttribute("aria-busy", "true");
     let told = {};
     try {
-      const headers = { "X-CSRFToken": form.querySelector("[name=csrfmiddlewaretoken]").value };
+      const headers = { "X-CSRFToken": window.csrfToken() };
       const url = form.dataset.fileUrl.replace("ITEM", item.replace(/^.*\./, ""));
       told = await (await fetch(url, { method: "POST", headers, body })).json();
     } catch {
-      told = { problem: document.getElementById("save-state").dataset.offline };
+      told = { problem: field.dataset.notSent };
     }
     field.removeAttribute("aria-busy");
     field.value = "";

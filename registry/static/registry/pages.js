@@ -13,6 +13,19 @@
     if (event.detail.target.id === "panel-body" && !panel().open) panel().showModal();
   });
 
+  // After signing in again in another tab the page's own token no longer counts; the cookie has the new one.
+  window.csrfToken = () => document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1]
+    ?? document.querySelector("[name=csrfmiddlewaretoken]")?.value;
+  document.addEventListener("htmx:configRequest", (event) => {
+    const { headers, formData } = event.detail;
+    headers["X-CSRFToken"] = window.csrfToken() ?? headers["X-CSRFToken"];
+    if (formData.has("csrfmiddlewaretoken")) formData.set("csrfmiddlewaretoken", headers["X-CSRFToken"]);
+  });
+  document.addEventListener("submit", (event) => {
+    const field = event.target.querySelector("[name=csrfmiddlewaretoken]");
+    if (field) field.value = window.csrfToken();
+  }, { capture: true });
+
   document.addEventListener("htmx:responseError", (event) => {
     if (event.detail.xhr.status === 403) announce(say("Your role does not allow this.", "您的角色无权执行此操作。"));
     else announce(say("The server could not answer. Nothing was changed; try again.", "服务器未能应答，数据没有改变，请重试。"));
