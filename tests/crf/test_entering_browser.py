@@ -54,6 +54,12 @@ EXPIRED = """() => {
   const signIn = { url: "/sign-in/?next=/", ok: true, status: 200 };
   window.fetch = async (...asked) => (window.expired ? signIn : real(...asked));
 }"""
+ELSEWHERE = """() => {
+  const real = window.fetch;
+  window.elsewhere = true;
+  const told = { url: "/profile/", redirected: true, ok: true, status: 200 };
+  window.fetch = async (...asked) => (window.elsewhere && asked[0].includes("/draft/") ? told : real(...asked));
+}"""
 PICKED = """() => {
   HTMLInputElement.prototype.showPicker = function () {
     this.value = "2026-04-03";
@@ -98,6 +104,71 @@ def test_a_lost_line_loses_nothing_not_even_with_a_reload(signed_in, subject):
         page.click("button[value=save]")
         page.locator(".alert.tone-success").wait_for()
     assert Record.objects.get().data == {"age": 47, "sex": "M"} and not Draft.objects.exists()
+
+
+def test_a_line_that_hangs_is_no_line_and_an_answer_from_elsewhere_is_not_kept(signed_in, subject):
+    with page_of(signed_in("coordinator")) as page:
+        page.add_init_script(
+            "const real = AbortSignal.timeout; AbortSignal.timeout = () => real.call(AbortSignal, 99);"
+        )
+        page.goto(address(subject))
+        page.route(re.compile("/draft/"), lambda route: None)
+        page.fill("#value-age", "47")
+        state_says(page, "no connection")
+        page.unroute(re.compile("/draft/"))
+        page.evaluate(ELSEWHERE)
+        page.fill("#value-age", "48")
+        state_says(page, "signed out")
+        assert page.get_attribute("#record", "data-kept") == "no"
+        page.evaluate("window.elsewhere = false")
+        page.fill("#value-age", "49")
+        state_says(page, "draft kept")
+    assert Draft.objects.get().fields["value-age"] == ["49"]
+
+
+def test_what_was_typed_earlier_never_arrives_last(signed_in, subject):
+    with page_of(signed_in("coordinator")) as page:
+        page.goto(address(subject))
+        held = []
+        page.route(re.compile("/draft/"), lambda route: held.append(route))
+        page.fill("#value-age", "47")
+        page.wait_for_timeout(2500)
+        page.fill("#value-age", "48")
+        page.wait_for_timeout(2500)
+        assert len(held) == 1, "the second waits for the first"
+        assert page.evaluate("localStorage.length") == 1, "meanwhile both are kept here"
+        page.unroute(re.compile("/draft/"))
+        held[0].fallback()
+        state_says(page, "draft kept")
+        page.wait_for_timeout(500)
+    assert Draft.objects.get().fields["value-age"] == ["48"]
+
+
+def test_what_is_forgotten_does_not_come_back(signed_in, subject):
+    with page_of(signed_in("coordinator")) as page:
+        page.goto(address(subject))
+        page.fill("#value-age", "52")
+        state_says(page, "draft kept")
+        page.reload()
+        page.fill("#value-age", "53")
+        page.wait_for_timeout(600)  # on this computer, and not yet on the server
+        page.click(".draft-note button")
+        age_becomes(page, "")
+        page.wait_for_timeout(1500)
+        assert page.input_value("#value-age") == "" and page.evaluate("localStorage.length") == 0
+    assert not Draft.objects.exists()
+
+
+def test_another_account_on_the_same_computer_takes_over_nothing(signed_in, subject, cast):
+    client = signed_in("coordinator")
+    with page_of(client) as page:
+        page.goto(address(subject))
+        page.meanwhile(client.force_login, cast["investigator"])
+        page.fill("#value-age", "61")
+        state_says(page, "signed out")
+        page.click("button[value=save]")
+        assert page.input_value("#value-age") == "61"
+    assert not Draft.objects.exists() and not Record.objects.exists()
 
 
 def test_an_expired_session_keeps_the_page_and_sends_it_after_signing_in_again(signed_in, subject, cast):
@@ -166,7 +237,8 @@ def test_a_form_is_filled_and_completed_with_the_keyboard_alone(signed_in, subje
         assert page.evaluate("document.activeElement.name") == "value-bilirubin"
         page.keyboard.press("Tab")  # the reasons why there is no value are one stop
         page.keyboard.press("Space")
-        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.name") == "missing-reason-bilirubin"
         page.keyboard.type("haemolysed")
         page.keyboard.press("Control+Enter")
         page.locator(".alert.tone-success").wait_for()

@@ -7,6 +7,8 @@
   form.removeAttribute("enctype"); // files are sent by themselves, as they are chosen
   let unsaved = document.getElementById("save-state")?.classList.contains("is-unsaved") ?? false;
 
+  const STOPS = '[name^="value-"], [name^="file-"], .item-comment input, .missing-reason'; // those that are shown
+
   const itemOf = (element) => element.closest("[data-item]");
   const answers = (item) => [...item.querySelectorAll('[name^="value-"]')];
   const missing = (item) => [...item.querySelectorAll('input[type=radio][name^="missing-"]')];
@@ -136,7 +138,7 @@
     }
     if (!event.target.matches("input, select")) return;
     event.preventDefault();
-    const order = [...form.querySelectorAll('[name^="value-"], #reason-code, .save-bar button')].filter(
+    const order = [...form.querySelectorAll(`${STOPS}, #reason-code, .save-bar button`)].filter(
       (field) => field.offsetParent !== null && field.name !== event.target.name && (field.type !== "radio" || isEntry(field)),
     );
     const next = order.find((field) => event.target.compareDocumentPosition(field) & Node.DOCUMENT_POSITION_FOLLOWING);
