@@ -20,9 +20,12 @@ from registry.permissions import Permission, authorise, rights
 NOT_TYPED = ("derived", "dicom", "migration")  # sources of a record's history that no person typed
 
 
-def enter(*, record: Record, data: Mapping[str, Any], language: str = "zh-hans", by: User) -> SecondEntry:
+def enter(
+    *, record: Record, data: Mapping[str, Any], finished: bool = True, language: str = "zh-hans", by: User
+) -> SecondEntry:
     """Keep what the second person typed, and complete the record where both entries say the same.
 
+    `data` is the whole entry as far as it is typed; of a long form it grows page by page until it is `finished`.
     Raises RecordRefused: it is not awaited, `by` typed the first, or an answer can't be read.
     """
     authorise(by, Permission.RECORD_ENTER, subject=record.subject)
@@ -39,6 +42,9 @@ def enter(*, record: Record, data: Mapping[str, Any], language: str = "zh-hans",
             raise records.RecordRefused([(item, bad.of(language)) for item, bad in entry.unread.items()], entry)
         second.data = entered(entry.form, entry.state.stored)
         second.entered_by, second.revision = by, record.revision
+        if not finished:
+            second.save()
+            return second
         agree = not differences(record, second)
         second.status = SecondEntry.Status.AGREED if agree else SecondEntry.Status.DIFFERS
         second.save()

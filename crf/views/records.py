@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from crf import forms
 from crf.models import Record
 from crf.services import drafts, records, second_entry
-from crf.views import conflicts, entry_page, files
+from crf.views import conflicts, entry_page, files, second_entries
 from crf.views.places import Place, is_locked, place_or_404
 from registry.permissions import Permission, authorise
 from registry.web import render_page
@@ -34,8 +34,9 @@ def edit_record(request: HttpRequest, **address: Any) -> HttpResponse:
 def evaluate_record(request: HttpRequest, **address: Any) -> HttpResponse:
     is_second = request.GET.get("second") == "yes"
     place = place_or_404(request, **address, blind=is_second)
-    place = place.for_second_entry() if is_second else place
     answers = forms.typed(place.form, request.POST)
+    if is_second:
+        answers, place = second_entries.kept(place, request.user) | answers, place.for_second_entry()
     page = forms.page_of(place.form, request.POST.get("section"))
     found = entry_page.evaluate(place, answers, names_required=request.POST.get("names-required") == "yes", page=page)
     return render_page(request, "crf/_record_state.html", {"evaluation": found})

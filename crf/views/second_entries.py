@@ -17,6 +17,7 @@ from crf.models import SecondEntry
 from crf.services import drafts, records, second_entry
 from crf.views import entry_page, files
 from crf.views.places import Place, place_or_404
+from registry.models import User
 from registry.permissions import Permission, authorise
 from registry.web import render_page
 
@@ -32,13 +33,16 @@ def enter_second(request: HttpRequest, **address: Any) -> HttpResponse:
         messages.info(request, _("No second entry of yours is awaited here."))
         return redirect(first.url)
     place = first.for_second_entry()
+    if request.method == "POST" and entry_page.is_anothers(request):
+        return entry_page.turned_away(request, place)
     if request.method == "POST":
-        return _compared(request, first, place)
-    draft = drafts.own_draft(**place.marker, user=request.user)
+        return _sent(request, first, place)
+    answers, draft = kept(first, request.user), drafts.own_draft(**place.marker, user=request.user)
     if draft is None:
-        return entry_page.show(request, place, answers=entry_page.stored(place), comments={})
+        return entry_page.show(request, place, answers=answers, comments={})
     fields = entry_page.fields_of(draft.fields)
-    return entry_page.show(request, place, answers=forms.typed(place.form, fields), comments={}, draft=draft)
+    answers, section = answers | forms.typed(place.form, fields), fields.get("section")
+    return entry_page.show(request, place, answers=answers, comments={}, draft=draft, section=section)
 
 
 @require_http_methods(["GET", "POST"])
@@ -75,15 +79,27 @@ def compare_entries(request: HttpRequest, **address: Any) -> HttpResponse:
     return render_page(request, "crf/second_entry_compare.html", context)
 
 
-def _compared(request: HttpRequest, first: Place, place: Place) -> HttpResponse:
-    typed = forms.typed(place.form, request.POST)
+def kept(first: Place, user: User) -> dict[str, Any]:
+    """What was typed of the second entry on the other pages of a long form, as typed; for who makes it only."""
+    if first.record is None or not second_entry.is_blind(first.record, user):
+        return {}
+    second = SecondEntry.objects.get(record=first.record)
+    shown = forms.as_typed(first.form, first.study, second.data)
+    return {name: answer for name, answer in shown.items() if first.form.items[name].is_entered}
+
+
+def _sent(request: HttpRequest, first: Place, place: Place) -> HttpResponse:
+    """Compared with the first entry; a page of a long form that is not the last is kept."""
+    typed = kept(first, request.user) | forms.typed(place.form, request.POST)
     problem = files.take(place, request, typed)
+    finished = not forms.page_asked(place.form, request.POST) or request.POST.get("act") == "second"
     try:
         if problem:
             raise records.RecordRefused([("", problem)])
         made = second_entry.enter(
             record=first.record,  # type: ignore[arg-type]
             data=typed,
+            finished=finished,
             language=entry_page.language(),
             by=request.user,
         )
@@ -91,6 +107,8 @@ def _compared(request: HttpRequest, first: Place, place: Place) -> HttpResponse:
         told = " ".join(dict.fromkeys(message for _item, message in refusal.problems))
         return entry_page.show(request, place, answers=typed, comments={}, status=422, problem=told)
     drafts.discard(**place.marker, by=request.user)
+    if not finished:
+        return redirect(place.form_url + forms.page_asked(place.form, request.POST))
     if made.status == SecondEntry.Status.AGREED:
         messages.success(request, _("Both entries agree; the form is complete."))
         return redirect(first.url)
