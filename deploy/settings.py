@@ -204,7 +204,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 2**20
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # a hundred rows of a group, each answer with its comment and missing reason
 DATA_UPLOAD_MAX_NUMBER_FILES = 5_000
 
 SESSION_COOKIE_AGE = 12 * 3600
