@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import hmac
 import io
@@ -20,6 +21,7 @@ from crf.definitions.incoming import PROBLEM_COLUMN, ROW_COLUMN
 from crf.definitions.tables import FORMULA, Table
 
 NONCE = 12
+SEALED = "sealed:"  # before a sealed text
 
 
 class Gone(Exception):
@@ -52,6 +54,25 @@ def get(key: str) -> bytes:
 def delete(key: str) -> None:
     if key:
         default_storage.delete(key)
+
+
+def seal(text: str) -> str:
+    """A text of the file as the database keeps it: sealed like the file, since it may name a person."""
+    nonce = os.urandom(NONCE)
+    return SEALED + base64.b64encode(nonce + AESGCM(_keys()[0]).encrypt(nonce, text.encode(), None)).decode()
+
+
+def unseal(text: str) -> str:
+    """A text that `seal` sealed; any other as it is. Raises Gone where no key opens it."""
+    if not text.startswith(SEALED):
+        return text
+    sealed = base64.b64decode(text.removeprefix(SEALED))
+    for one in _keys():
+        try:
+            return AESGCM(one).decrypt(sealed[:NONCE], sealed[NONCE:], None).decode()
+        except InvalidTag:
+            continue
+    raise Gone(text)
 
 
 def _keys() -> list[bytes]:

@@ -28,6 +28,7 @@ from registry.permissions import Permission, authorise
 KIND = "records.import"
 AT_ONCE_BYTES = 300_000  # previewed while the page waits
 SAMPLES = 5
+LONGEST_NAME = 25  # of a hospital number in a preview, so that it fits when sealed
 KEPT_FOR = dt.timedelta(days=14)
 MOST_VALUES = 1_000  # new records of a preview that show their values
 State = Import.State
@@ -85,12 +86,17 @@ def _opened(content: bytes, format: str, sheet: str = "") -> tuple[Source, list[
 
 
 def _samples(source: Source) -> list[list[str]]:
-    """A few different cells of each column."""
+    """A few different cells of each column, sealed: one column may hold names."""
     rows = [row.texts for row in source.table.rows[:200]] if source.table else []
     return [
-        [cell[:60] for cell in list(dict.fromkeys(row[at] for row in rows if row[at]))[:SAMPLES]]
+        [import_files.seal(cell[:60]) for cell in list(dict.fromkeys(row[at] for row in rows if row[at]))[:SAMPLES]]
         for at in range(len(source.columns))
     ]
+
+
+def samples(upload: Import) -> list[list[str]]:
+    """A few different cells of each column, as they are in the file."""
+    return [[import_files.unseal(cell) for cell in cells] for cells in upload.samples]
 
 
 def choose_sheet(*, upload: Import, sheet: str, by: User) -> Import:
@@ -218,10 +224,8 @@ def run(*, upload: Import, progress: jobs.Progress, by: User) -> Import:
         plan = _run_all(upload, aside, by) if upload.mode == imports.ALL else _run_good(upload, aside, by)
     except _Stopped:
         return _ended(upload, State.STOPPED, _("The import was stopped."))
-    except imports.PreviewOutdated:
+    except (imports.PreviewOutdated, imports.ImportRefused):  # its words quote cells, and jobs are seen by many
         return _ended(upload, State.FAILED, _("The study changed since the preview; look at it again."))
-    except imports.ImportRefused as refused:
-        return _ended(upload, State.FAILED, str(refused))
     except Exception:
         _ended(upload, State.FAILED, "")
         raise
@@ -335,7 +339,8 @@ def refused(*, upload: Import, format: str, language: str, by: User) -> bytes:
     places: list[list[str]] = []
     for line in upload.lines.filter(kind=ImportLine.Kind.REFUSED):
         zh = language.startswith("zh")
-        problem = f"{line.zh};{line.remedy_zh}" if zh else f"{line.en}; {line.remedy_en}"
+        said = import_files.unseal(line.zh if zh else line.en)
+        problem = f"{said};{line.remedy_zh}" if zh else f"{said}; {line.remedy_en}"
         told[line.row].append(f"{line.column}: {problem}" if line.column else problem)
         places.append([str(line.row), line.column, problem])
     table = sent_rows(import_files.get(upload.key), format=upload.format, sheet=upload.sheet)
@@ -378,7 +383,7 @@ class _Lines:
     def rows(self, batch: Batch) -> Any:
         for one in batch.problems:
             place = (self.upload.pk, "refused", one.row, one.column[:200], "", "", 1, "", 1, "[]")
-            yield (*place, one.zh, one.en, one.remedy_zh, one.remedy_en)
+            yield (*place, import_files.seal(one.zh), import_files.seal(one.en), one.remedy_zh, one.remedy_en)
         for visit in batch.visits:
             values = json.dumps([["", str(visit.old) if visit.old else None, str(visit.new)]])
             yield (*self.place("changed", visit), values, "", "", "", "")
@@ -391,7 +396,8 @@ class _Lines:
 
     def place(self, kind: str, planned: Any) -> tuple[Any, ...]:
         key = planned.incoming.key
-        subject = key.subject if planned.subject._state.adding else planned.subject.number
+        is_new = planned.subject._state.adding
+        subject = import_files.seal(key.subject[:LONGEST_NAME]) if is_new else planned.subject.number
         place = (subject[:200], key.event, key.repeat, key.form, key.number)
         return (self.upload.pk, kind, planned.incoming.row, "", *place)
 

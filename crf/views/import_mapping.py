@@ -15,6 +15,7 @@ from crf.definitions.incoming import PROBLEM_COLUMN, ROW_COLUMN
 from crf.definitions.mapping import STANDARD, Mapping
 from crf.definitions.model import StudyDefinition
 from crf.definitions.pydantic_faults import explain
+from crf.services import import_jobs
 
 FACTS = {
     "subject": gettext_lazy("Subject"),
@@ -71,6 +72,7 @@ class Page:
     complete: bool = False
     missing: str = ""
     constants: dict[str, Any] = field(default_factory=dict)
+    hidden: str = "refuse"
 
 
 def targets(definition: StudyDefinition, language: str) -> list[tuple[str, str]]:
@@ -86,8 +88,9 @@ def targets(definition: StudyDefinition, language: str) -> list[tuple[str, str]]
 
 def shown(upload: Any, definition: StudyDefinition, mapping: Mapping | None) -> Page:
     """The form for a mapping that was chosen before, or with guesses by the names of columns and items."""
+    samples = import_jobs.samples(upload)
     columns = [
-        Column(at, name, upload.samples[at] if at < len(upload.samples) else [])
+        Column(at, name, samples[at] if at < len(samples) else [])
         for at, name in enumerate(upload.columns)
         if name not in (ROW_COLUMN, PROBLEM_COLUMN)
     ]
@@ -150,11 +153,12 @@ def _lines(values: dict[str, str]) -> str:
 
 def posted(upload: Any, data: QueryDict) -> Page:
     """The form as somebody sent it."""
+    samples = import_jobs.samples(upload)
     columns = [
         Column(
             at,
             name,
-            upload.samples[at] if at < len(upload.samples) else [],
+            samples[at] if at < len(samples) else [],
             **{field: data.get(f"{field}-{at}", "").strip() for field in POSTED},
         )
         for at, name in enumerate(upload.columns)
@@ -170,6 +174,7 @@ def posted(upload: Any, data: QueryDict) -> Page:
         complete="complete" in data,
         missing=data.get("missing", ""),
         constants=(upload.mapping or {}).get("constants", {}),
+        hidden=(upload.mapping or {}).get("hidden", "refuse"),
     )
 
 
@@ -178,6 +183,7 @@ def mapping_of(page: Page) -> Mapping:
     wanted: dict[str, Any] = {name: {"value": value} for name, value in page.fixed.items()}
     wanted |= {"match": page.match, "create_subjects": page.create_subjects, "empty": page.empty}
     wanted |= {"complete": page.complete, "missing": _words(page.missing), "constants": page.constants}
+    wanted["hidden"] = page.hidden
     columns, ignored, problems = {}, [], []
     for column in page.columns:
         try:

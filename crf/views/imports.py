@@ -22,7 +22,7 @@ from crf.definitions.tables import MAX_BYTES
 from crf.definitions.values import display_value
 from crf.models import Import, ImportLine
 from crf.selectors import definition_of
-from crf.services import import_jobs, imports
+from crf.services import import_files, import_jobs, imports
 from crf.services.import_files import Gone
 from crf.views import import_mapping
 from crf.views.entry_page import language
@@ -262,9 +262,9 @@ def _line(definition: StudyDefinition, line: ImportLine) -> dict[str, Any]:
     return {
         "row": line.row or "",
         "column": line.column,
-        "reason": line.zh if zh else line.en,
+        "reason": import_files.unseal(line.zh if zh else line.en),
         "remedy": line.remedy_zh if zh else line.remedy_en,
-        "subject": line.subject,
+        "subject": import_files.unseal(line.subject),
         "event": event.name.of(language()) if event else line.event,
         "repeat": line.repeat,
         "form": form.name.of(language()) if form else line.form,

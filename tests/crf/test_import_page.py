@@ -12,7 +12,7 @@ from django.urls import reverse
 from python_calamine import CalamineWorkbook
 
 from crf import tasks
-from crf.models import Import, ImportMapping, Record
+from crf.models import Import, ImportLine, ImportMapping, Record
 from crf.services import import_jobs
 from registry.models import AuditEvent, Job
 from tests.study import enrol, enter
@@ -108,6 +108,20 @@ def test_the_file_lies_sealed_outside_the_web_root(browser, address, subject, tm
     [stored] = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert b"39.125" not in stored.read_bytes()
     assert b"39.125" in import_jobs.import_files.get(Import.objects.get().key)
+
+
+def test_what_a_preview_keeps_of_a_file_names_nobody_in_the_database(browser, address, study):
+    upload(browser, address, "号,入组日期,白蛋白\nZY2026001,2026-03-02,39\nZY2026002,2026-13-01,39\n")
+    fields = {"target-0": "subject", "target-1": "enrolled_on", "target-2": "LB.albumin", "fixed-event": "BASELINE"}
+    page = text_of(assign(browser, fields, match="identifier", create_subjects="on", **{"fixed-site": "01"}))
+    assert "enrolled_on '2026-13-01' is not a whole date" in page
+    one = Import.objects.get()
+    assert "ZY2026001" in text_of(browser.get(reverse("crf:import", args=["LIVER", one.pk]) + "?kind=new"))
+    assert "ZY2026001" in text_of(browser.get(reverse("crf:import-columns", args=["LIVER", one.pk])))
+    stored = str(list(Import.objects.values())) + str(list(ImportLine.objects.values()))
+    assert "sealed:" in stored and "ZY2026" not in stored and "2026-13-01" not in stored
+    refused = browser.get(reverse("crf:import-refused", args=["LIVER", one.pk, "csv"])).content.decode()
+    assert "ZY2026002,2026-13-01,39,3,入组日期: enrolled_on '2026-13-01' is not a whole date" in refused
 
 
 def test_changed_values_are_shown_old_and_new_and_ask_for_a_reason(browser, address, subject, coordinator):
