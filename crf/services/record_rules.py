@@ -75,7 +75,14 @@ def _is_entered(form: Form, name: str) -> bool:
     return not name.startswith("_") and (item is None or item.is_entered)
 
 
+def reads(record: Record, other: Record) -> bool:
+    """Whether the record derives something from the form of the other, by the build that the record is bound to."""
+    readers = record.study_definition.readers
+    return other.form in readers and record.form in readers[other.form]
+
+
 def derived_again(form: Form, data: Mapping[str, Any], state: FormState) -> dict[str, Any]:
     """`data` with its derived values as `state` has them now, and everything entered as it was."""
     entered = {name: value for name, value in data.items() if name not in form.renewed}
-    return entered | {name: value for name, value in state.stored.items() if name in form.renewed}
+    renewed = {name: value for name, value in state.values.items() if name in form.renewed}
+    return entered | {name: value for name, value in renewed.items() if value is not None and value != []}

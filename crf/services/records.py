@@ -318,9 +318,8 @@ def _refresh_dependants(subject: Subject, changed: Record, records: list[Record]
 
     What changes by that is itself read by others, and no longer what somebody verified or signed.
     """
-    readers = changed.study_definition.readers.get(changed.form, frozenset())
     for record in records:
-        if record.pk == changed.pk or record.form not in readers or record.status == Record.Status.LOCKED:
+        if record.pk == changed.pk or not record_rules.reads(record, changed) or record.status == Record.Status.LOCKED:
             continue
         others = [one for one in records if one.pk != record.pk]
         form = record.study_definition.form(record.form)

@@ -215,9 +215,8 @@ class Rehearsal:
         self.changed.append((record, paths))
 
     def refresh_dependants(self, changed: Record) -> None:
-        readers = changed.study_definition.readers.get(changed.form, frozenset())
-        for record in list(self.records) if readers else ():
-            if record.pk == changed.pk or record.form not in readers or record.status == Record.Status.LOCKED:
+        for record in [one for one in self.records if record_rules.reads(one, changed)]:
+            if record.pk == changed.pk or record.status == Record.Status.LOCKED:
                 continue
             record = self.places[self._place(record)]
             form = record.study_definition.form(record.form)

@@ -24,16 +24,18 @@ from python_calamine import CalamineWorkbook
 from reportlab.pdfbase import pdfmetrics
 
 from crf import tasks
+from crf.definitions.check import evaluate
 from crf.definitions.errors import DefinitionErrors
 from crf.definitions.load import load_study
 from crf.definitions.model import Item, StudyDefinition
+from crf.definitions.rows import ROW
 from crf.definitions.yaml_lines import parse
 from crf.exchange import crf_pdf, crf_workbook, yaml_folder, yaml_zip
 from crf.exchange.formats import read_study
 from crf.exchange.odm_read import read_odm
 from crf.models import BuildDraft, BuildRelease, StudyBuild
 from crf.selectors import NoBuild, current_build
-from crf.services import build_uploads, builds, calendar, pdf_fonts, records, release
+from crf.services import build_uploads, builds, calendar, pdf_fonts, record_rules, records, release
 from registry.models import AuditEvent, Job
 from registry.services import subjects
 from registry.services.people import system_user
@@ -364,6 +366,23 @@ def test_what_a_record_of_the_newer_build_derives_follows_a_record_of_the_older_
     enter(subject, "LB", {"albumin": "30"}, reason="typo", by=system_user())
     newer.refresh_from_db()
     assert newer.data["reserve"] == 60
+
+
+def test_deriving_again_what_stands_in_rows_takes_no_answer_away(study):
+    def rows(raw: Any, items: Any) -> None:
+        section = raw["forms"][2]["sections"][0]
+        section["rows"] = {"name": "aes"}
+        section["items"] += [
+            {"name": "dose", "type": "decimal", "label": both("Dose"), "show_if": "forms.DM.sex == 'F'"},
+            {"name": "twice", "type": "derived", "value_type": "decimal", "label": both("Twice")}
+            | {"derive": "forms.LB.albumin * 2.0"},
+        ]
+
+    form = version("1.1", rows).form("AE")
+    data = {"aes": [{ROW: 1, "ae_term": "pain", "dose": 5.0, "twice": 60.0}]}
+    state = evaluate(form, data, {"forms": {"DM": {"sex": "M"}, "LB": {"albumin": 40.0}}})
+    again = record_rules.derived_again(form, data, state)
+    assert again == {"aes": [{ROW: 1, "ae_term": "pain", "dose": 5.0, "twice": 80.0}]}
 
 
 # -- uploads -----------------------------------------------------------------------------------------------------------
