@@ -24,7 +24,8 @@ MOST_RATIO = 250  # real sheets shrink by 5 to 60; deflate ends at 1,032
 MOST_ROWS = 1_048_576
 MOST_CELLS = 12_000_000  # from A1 to the last cell used: the reader keeps a place for each, filled or not
 MOST_CONTENTS = 5_000_000  # of a table of sheets
-PLACE = re.compile(rb"""\br=["']([A-Z]{0,3})(\d{1,7})["']""")
+PLACE = re.compile(rb"""\br\s{0,9}=\s{0,9}["']([A-Za-z]{0,9})(\d{1,20})["']""")
+ROW = re.compile(rb"<(?:\w{1,20}:)?row\b")
 CHUNK = 1 << 20
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -91,13 +92,18 @@ def refuse_unsafe(content: bytes) -> None:
 
 def _inflated(content: bytes, entry: zipfile.ZipInfo, limit: int) -> int:
     """How large an entry really is, whatever it says; the bytes are looked at and dropped."""
-    size, rows, columns, rest = 0, 0, 0, b""
+    size, rows, columns, rest, width = 0, 0, 0, b"", -1
     for chunk in _chunks(content, entry):
         for letters, digits in PLACE.findall(rest + chunk):
             rows = max(rows, int(digits))
-            columns = max(columns, _column_number(letters.decode()) + 1)
-        rest = chunk[-20:]
-        if rows * columns > MOST_CELLS:
+            columns = max(columns, _column_number(letters.decode().upper()) + 1)
+        for at, piece in enumerate(ROW.split(chunk)):  # cells may stand in a row without saying where
+            width = 0 if at else width
+            if width >= 0:
+                width += piece.count(b"<c") + piece.count(b":c")
+                columns = max(columns, width)
+        rest = chunk[-60:]
+        if (rows > MOST_ROWS and width >= 0) or rows * columns > MOST_CELLS:
             raise _bomb()
         if size == 0 and (b"<!DOCTYPE" in chunk[:4096] or b"<!ENTITY" in chunk[:4096]):
             raise BadTable(

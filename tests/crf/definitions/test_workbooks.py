@@ -172,6 +172,25 @@ def test_two_cells_far_apart_are_refused_before_a_place_is_kept_for_all_between(
     assert len(read_sheet(workbook(["a", "b"], prepare=lambda book, sheet: sheet.write(100_000, 1, 1))).rows) == 1
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'r="A2"', b'r="A99999999"'),
+        (b'r="A2"', b"r = 'a9999999'"),
+        (b'r="A2"', b'r="ZZZZZ200000"'),
+        (b'<row r="2" spans="1:2">', b'<row r="90000000">'),
+        (b'<row r="2" spans="1:2">', b'<row r="1000000">' + b"<c/>" * 100),
+    ],
+    ids=["row", "lower case", "column", "row alone", "cells without a place"],
+)
+def test_places_far_away_are_refused_however_they_are_written(old, new):
+    with zipfile.ZipFile(io.BytesIO(GOOD)) as archive:
+        sheet = archive.read("xl/worksheets/sheet1.xml")
+    assert old in sheet
+    with pytest.raises(BadTable, match="zip bomb"):
+        read_sheet(with_entry(GOOD, "xl/worksheets/sheet1.xml", sheet.replace(old, new)))
+
+
 def test_a_zip_that_is_no_workbook_is_refused():
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
