@@ -111,8 +111,13 @@ def choose_sheet(*, upload: Import, sheet: str, by: User) -> Import:
 
 def remembered(upload: Import) -> list[ImportMapping]:
     """The study's mappings for files of this layout, the last changed first."""
-    found = ImportMapping.objects.filter(study=upload.study, layout=layout(tuple(upload.columns)))
+    found = ImportMapping.objects.filter(study=upload.study, layout=_layout(upload))
     return sorted(found, key=lambda one: -one.pk)
+
+
+def _layout(upload: Import) -> str:
+    """Files without columns are alike when they are of one format."""
+    return layout(tuple(upload.columns) or (upload.format,))
 
 
 def assign(*, upload: Import, mapping: Mapping, name: str = "", by: User) -> Import:
@@ -130,7 +135,7 @@ def assign(*, upload: Import, mapping: Mapping, name: str = "", by: User) -> Imp
 def _remember(upload: Import, name: str) -> None:
     kept = ImportMapping.objects.filter(study=upload.study, name=name).first()
     kept = kept or ImportMapping(study=upload.study, name=name)
-    wanted = (layout(tuple(upload.columns)), upload.columns, upload.mapping)
+    wanted = (_layout(upload), upload.columns, upload.mapping)
     if (kept.layout, kept.columns, kept.mapping) != wanted:
         kept.layout, kept.columns, kept.mapping = wanted
         kept.save()

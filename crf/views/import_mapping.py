@@ -75,6 +75,11 @@ class Page:
     hidden: str = "refuse"
 
 
+def fixed(upload: Any) -> tuple[str, ...]:
+    """What can be said for all rows at once; a file without columns names its sites, groups and visits itself."""
+    return FIXED if upload.is_table else ("enrolled_on",)
+
+
 def targets(definition: StudyDefinition, language: str) -> list[tuple[str, str]]:
     """What a column can be aimed at: facts of the row, and every item that a table can fill."""
     items = [
@@ -101,7 +106,7 @@ def shown(upload: Any, definition: StudyDefinition, mapping: Mapping | None) -> 
             column.guessed = bool(column.target)
         return Page(columns)
     page = Page(columns, match=mapping.match, create_subjects=mapping.create_subjects, empty=mapping.empty)
-    page.complete, page.constants = mapping.complete, dict(mapping.constants)
+    page.complete, page.constants, page.hidden = mapping.complete, dict(mapping.constants), mapping.hidden
     page.missing = "\n".join(mapping.missing)
     facts = mapping.facts()
     page.fixed = {name: source.value for name, source in facts.items() if source.value is not None}
@@ -164,10 +169,10 @@ def posted(upload: Any, data: QueryDict) -> Page:
         for at, name in enumerate(upload.columns)
         if name not in (ROW_COLUMN, PROBLEM_COLUMN)
     ]
-    fixed = {name: text for name in FIXED if (text := data.get(f"fixed-{name}", "").strip())}
+    said = {name: text for name in fixed(upload) if (text := data.get(f"fixed-{name}", "").strip())}
     return Page(
         columns,
-        fixed,
+        said,
         match=data.get("match", "number"),
         create_subjects="create_subjects" in data,
         empty=data.get("empty", "keep"),

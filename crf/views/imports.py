@@ -107,7 +107,8 @@ def _uploaded(request: HttpRequest, study: Study, form: UploadRecords) -> Import
         form.add_error("file", f"{place}{problem.of(language())}; {problem.remedy(language())}")
         return None
     if given["mapping"] is not None or not upload.is_table:
-        import_jobs.assign(upload=upload, mapping=given["mapping"] or Mapping(hidden="keep"), by=request.user)
+        mapping = given["mapping"] or _chosen(request, upload) or Mapping(hidden="keep")
+        import_jobs.assign(upload=upload, mapping=mapping, by=request.user)
         upload = import_jobs.preview(upload=upload, by=request.user)
     return upload
 
@@ -126,9 +127,9 @@ def _upload_or_404(request: HttpRequest, code: str, import_id: int) -> Import:
 
 @require_http_methods(["GET", "POST"])
 def import_columns(request: HttpRequest, code: str, import_id: int) -> HttpResponse:
-    """Which column is which item."""
+    """Which column is which item; of a file without columns, only whose its records are."""
     upload = _upload_or_404(request, code, import_id)
-    if not upload.is_table or not upload.is_open:
+    if not upload.is_open:
         return redirect("crf:import", code, import_id)
     definition = definition_of(upload.study)
     problem = ""
@@ -152,7 +153,9 @@ def import_columns(request: HttpRequest, code: str, import_id: int) -> HttpRespo
         "page": page,
         "problem": problem,
         "targets": import_mapping.targets(definition, language()),
-        "fixed": [(name, import_mapping.FACTS[name], page.fixed.get(name, "")) for name in import_mapping.FIXED],
+        "fixed": [
+            (name, import_mapping.FACTS[name], page.fixed.get(name, "")) for name in import_mapping.fixed(upload)
+        ],
         "dates": import_mapping.DATES,
         "is_detailed": len(upload.columns) <= MOST_DETAILED,
         "remembered": import_jobs.remembered(upload),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html as escaping
 import io
 import re
+from pathlib import Path
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -12,10 +13,12 @@ from django.urls import reverse
 from python_calamine import CalamineWorkbook
 
 from crf import tasks
+from crf.exchange.redcap_project import read_project
 from crf.models import Import, ImportLine, ImportMapping, Record
-from crf.services import import_jobs
+from crf.services import builds, import_jobs
 from registry.models import AuditEvent, Job
-from tests.study import enrol, enter
+from registry.services.people import system_user
+from tests.study import enrol, enter, person
 
 pytestmark = pytest.mark.django_db
 
@@ -377,3 +380,22 @@ def test_an_import_that_no_worker_will_carry_out_can_be_stopped_and_started_agai
     act(browser, "preview")
     act(browser, "start", mode="all", reason="")
     assert work().state == "done"
+
+
+def test_whose_the_records_of_a_redcap_project_are_is_chosen_on_the_page(client):
+    content = (Path(__file__).parent / "exchange/data/redcap_small.project.xml").read_bytes()
+    definition = read_project(content, file="small.xml").definition
+    study = builds.publish(definition=definition, by=system_user()).study
+    client.force_login(person("manager", study=study, role="data_manager"))
+    client.cookies["django_language"] = "en"
+    to = reverse("crf:import-records", args=[study.code])
+    page = text_of(upload(client, to, content, name="small.project.xml"))
+    assert "there is no subject" in page and "Whose the records are" in page
+    asked = text_of(client.get(reverse("crf:import-columns", args=[study.code, Import.objects.get().pk])))
+    assert "Enrol those who are not there yet" in asked and "Columns of the file" not in asked
+    fields = {"match": "identifier", "create_subjects": "on", "fixed-enrolled_on": "2026-01-05"}
+    assert re.search(r"<dt>New subjects</dt><dd>2</dd>", text_of(assign(client, fields, name="REDCap")))
+    act(client, "start", mode="all", reason="")
+    assert work().result["subjects_new"] == 2
+    again = text_of(upload(client, to, content, name="small.project.xml"))
+    assert re.search(r"<dt>Changed values</dt><dd>0</dd>", again), "what was chosen is remembered for the study"
