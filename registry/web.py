@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_lazy as _
@@ -50,10 +51,13 @@ def study_or_404(request: HttpRequest, code: str, *, needs: Permission = P.STUDY
 
 def subject_or_404(request: HttpRequest, code: str, number: str, *, needs: Permission = P.SUBJECT_VIEW) -> Subject:
     """The subject of this page, in scope, and with the right at the subject's own site."""
-    study = study_or_404(request, code)
-    visible = Subject.objects.visible_to(request.user).select_related("site", "group")
-    subject = get_object_or_404(visible, study=study, number=number)
-    subject.study = study
+    visible = Subject.objects.visible_to(request.user).select_related("study", "site", "group")
+    subject = visible.filter(study__code=code, number=number).first()
+    if subject is None:
+        study_or_404(request, code)  # whoever may not see the study is told so
+        raise Http404(f"no subject {number} in study {code}")
+    request.study = subject.study  # type: ignore[attr-defined]
+    authorise(request.user, P.STUDY_VIEW, study=subject.study)
     authorise(request.user, needs, subject=subject)
     return subject
 
@@ -87,12 +91,16 @@ class Entry(NamedTuple):
 
 def menu(request: HttpRequest, study: Study, held: frozenset[Permission]) -> tuple[Entry, ...]:
     overview, here = reverse("registry:study", args=[study.code]), request.path
-    urls = {place: url_or_none(place.url_name, study.code) for place in MENU if place.needs in held}
     return tuple(
         Entry(url, str(place.label), place.icon, here == url or (url != overview and here.startswith(url)))
-        for place, url in urls.items()
-        if url
+        for place, url in _open_to(study.code, held)
     )
+
+
+@lru_cache(maxsize=256)
+def _open_to(code: str, held: frozenset[Permission]) -> tuple[tuple[Place, str], ...]:
+    urls = ((place, url_or_none(place.url_name, code)) for place in MENU if place.needs in held)
+    return tuple((place, url) for place, url in urls if url)
 
 
 def page_context(request: HttpRequest) -> dict[str, Any]:

@@ -236,17 +236,18 @@ def _casebook_row(
     language: str,
     queries: Mapping[tuple[int, str, int], int],
 ) -> CasebookRow:
-    builds = [one.study_definition for (at, _form), held in by_place.items() if at == visit.pk for one in held]
+    key = visit.pk
+    builds = [one.study_definition for (at, _form), held in by_place.items() if at == key for one in held]
     found = (event_of(build, visit.event) for build in (study, *builds))
     event = next(event for event in found if event)
     timing = visit_timing(visit, timezone.localdate())
-    forms = {form: held[0].study_definition for (at, form), held in by_place.items() if at == visit.pk}
+    forms = {form: held[0].study_definition for (at, form), held in by_place.items() if at == key}
     planned = event.forms if event_of(study, visit.event) else ()
     cells = []
     for oid in dict.fromkeys((*planned, *forms)):
-        records = by_place.get((visit.pk, oid), [])
+        records = by_place.get((key, oid), [])
         state = _weakest(records) if records else _EMPTY.get(timing, "not_started")
-        asked = {number: n for (visit_id, form, number), n in queries.items() if (visit_id, form) == (visit.pk, oid)}
+        asked = {number: n for (visit_id, form, number), n in queries.items() if (visit_id, form) == (key, oid)}
         cells.append(Cell(visit, (study if oid in planned else forms[oid]).form(oid), records, state, asked))
     return CasebookRow(visit, event.name.of(language), _row_state(event.kind, cells, timing), cells)
 
