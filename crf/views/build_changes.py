@@ -29,6 +29,7 @@ from registry.web import render_page, study_or_404
 
 MAX_UPLOAD = 40_000_000
 SHOWN = 200
+SHOWN_VERSIONS = 20
 SUBJECTS_PER_PAGE = 10
 BOX = {"class": "form-check-input"}
 
@@ -96,11 +97,12 @@ def build_draft(request: HttpRequest, code: str, draft_id: int) -> HttpResponse:
     if request.method == "POST":
         return _act(request, draft)
     definition = draft.study_definition
-    old = _present(draft.study)
+    old = _compared(draft.study, request.GET.get("from", ""))
     losses = [Loss(**loss) for loss in draft.losses]
     context: dict[str, Any] = {
         "draft": draft,
         "old": old,
+        "others": StudyBuild.objects.filter(study=draft.study).order_by("-pk")[:SHOWN_VERSIONS] if old else [],
         "items": sum(len(form.questions) for form in definition.forms),
         "forms": len(definition.forms),
         "losses": [_loss(loss) for loss in losses[:SHOWN]],
@@ -127,6 +129,13 @@ def _present(study: Study) -> StudyBuild | None:
         return current_build(study)
     except NoBuild:
         return None
+
+
+def _compared(study: Study, wanted: str) -> StudyBuild | None:
+    """The version that the address names, else the one released last: sites may have different ones."""
+    is_number = wanted.isascii() and wanted.isdigit() and len(wanted) < 12
+    found = StudyBuild.objects.filter(study=study, pk=int(wanted)).first() if is_number else None
+    return found or _present(study)
 
 
 def _act(request: HttpRequest, draft: BuildDraft) -> HttpResponse:

@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404
 from crf import forms
 from crf.definitions.difference import EFFECTS, PARTS, Change, Effect, effects, worst
 from crf.definitions.model import Check, Form, Item, NotInDefinition, Section, StudyDefinition
-from crf.exchange.crf_pdf import notes_of
+from crf.exchange.crf_pdf import codings, notes_of
 from crf.models import BuildDraft, StudyBuild
 from crf.views.entry_page import language
 from registry.permissions import Permission
@@ -21,6 +21,7 @@ from registry.web import study_or_404
 
 ITEMS_PER_PAGE = 60
 CHANGES_PER_PAGE = 200
+CODES_SHOWN = 40  # of an item; a longer list is in the workbook
 TONES: dict[Effect, str] = {"none": "neutral", "look": "info", "may_fail": "warning", "orphan": "error"}
 WHOLE = "-"  # what belongs to no form
 
@@ -57,7 +58,8 @@ class Shown:
     item: Item
     definition: str
     guideline: str
-    codes: tuple[tuple[str, str], ...]
+    codes: tuple[tuple[str, str, str], ...]  # code, label, terminology codes
+    more_codes: int
     notes: tuple[str, ...]
     checks: tuple[str, ...]
 
@@ -91,12 +93,14 @@ def _shown(study: StudyDefinition, form: Form, section: Section, items: Sequence
 
 def _one(study: StudyDefinition, view: Any, item: Item, checks: list[str]) -> Shown:
     codelist = study.codelist(item)
+    choices = codelist.choices if codelist else ()
     return Shown(
         view=view,
         item=item,
         definition=item.definition.of(language()) if item.definition else "",
         guideline=item.guideline.of(language()) if item.guideline else "",
-        codes=tuple((one.code, one.label.of(language())) for one in codelist.choices) if codelist else (),
+        codes=tuple((one.code, one.label.of(language()), ", ".join(codings(one))) for one in choices[:CODES_SHOWN]),
+        more_codes=max(len(choices) - CODES_SHOWN, 0),
         notes=tuple(notes_of(item)),
         checks=tuple(checks),
     )
@@ -184,6 +188,7 @@ def weight_page(study: StudyDefinition, result: dict[str, Any]) -> dict[str, Any
             {"form": names.get(form, form), "item": item, "kind": kind_word(kind), "records": count}
             for form, item, kind, count in result.get("items", [])[:CHANGES_PER_PAGE]
         ],
+        "weight_items_more": max(len(result.get("items", [])) - CHANGES_PER_PAGE, 0),
         "weight_left": [
             {"why": one if zh else other, "records": count} for one, other, count in result.get("left_because", [])
         ],

@@ -486,6 +486,42 @@ def test_a_form_of_thousands_of_items_is_shown_a_page_at_a_time(client, study, d
     assert len(shown) < 600_000 and "q198" in shown and "q6999" not in shown
 
 
+def test_a_code_list_of_thousands_is_told_in_part_and_with_its_terminology_codes(client, study):
+    def long(raw: Any, items: Any) -> None:
+        raw["codelists"]["SEX"]["choices"] = [
+            {"code": f"c{n}", "label": both(f"Choice {n}"), "codings": [{"system": "NCIt", "code": f"C{n}"}]}
+            for n in range(3000)
+        ]
+        items["pregnant"].pop("show_if")
+
+    shown = page(client, "build-form", unreleased("1.1", long).pk, "DM")
+    assert "<code>c39</code>" in shown and "NCIt C39" in shown and "<code>c40</code>" not in shown
+    assert "and 2960 more" in shown
+
+
+def test_a_build_says_of_each_visit_when_it_is(client, study):
+    def visits(raw: Any, items: Any) -> None:
+        raw["events"] += [
+            {"oid": "FOLLOW", "name": both("Follow-up"), "kind": "repeating", "forms": ["LB"], "groups": ["ALL"]}
+            | {"anchor": "enrolment", "day": 90, "every": 91},
+            {"oid": "EXTRA", "name": both("Extra"), "kind": "unscheduled", "forms": ["LB"]},
+        ]
+
+    shown = page(client, "build", unreleased("1.1", visits).pk)
+    for words in ("day 30 from LB.lb_date", "every 91 days · ALL", "added by a person", "without a date"):
+        assert words in shown
+
+
+def test_a_version_under_review_is_compared_with_whichever_version_is_asked(client, study, site, manager):
+    release.release(build=unreleased("1.1"), sites=[site], approved_on=dt.date(2026, 3, 1), by=manager)
+    draft = uploaded(study, version("1.2", lambda raw, items: items["age"].update(range=[0, 90])), manager)
+    assert "Compared with version 1.1." in page(client, "build-draft", draft.pk)
+    first = study.builds.get(version="1.0")
+    shown = page(client, "build-draft", draft.pk, **{"from": first.pk})
+    assert "Compared with version 1.0." in shown
+    assert "Compared with version 1.1." in page(client, "build-draft", draft.pk, **{"from": "999999"})
+
+
 def test_the_difference_names_each_change_and_what_it_may_do(client, study):
     build = unreleased("1.1", lambda raw, items: items["age"].update(range=[0, 90]))
     shown = page(client, "build-difference", build.pk, of="DM")
