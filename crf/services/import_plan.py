@@ -290,7 +290,7 @@ class Planner:
         name = incoming.key.subject
         if not self.mapping.create_subjects:
             zh, en = f"没有受试者“{name}”,或不在您的中心", f"there is no subject {name!r}, or not at your sites"
-            remedy = "先入组,或在映射中写 create_subjects", "enrol them first, or map create_subjects"
+            remedy = "先入组,或由导入入组(create_subjects)", "enrol them first, or with the import (create_subjects)"
             raise self.problem(incoming, "subject", zh, en, *remedy)
         site = self.site(incoming.key.site)
         if site is None or Permission.SUBJECT_ENROL not in rights(self.by, site=site):

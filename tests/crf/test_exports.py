@@ -23,11 +23,12 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from python_calamine import CalamineWorkbook
+from reportlab import platypus
 
 from crf.definitions.mapping import read_mapping
 from crf.exports.layout import tables
 from crf.exports.naming import adapted
-from crf.exports.rules import Wanted
+from crf.exports.rules import WORDS, Rule, Wanted
 from crf.models import Record
 from crf.services import exports, imports
 from registry import pseudonyms
@@ -412,9 +413,19 @@ def test_the_r_script_reads_the_tables_with_labels_and_codes(study, records, tmp
     assert told.split() == ["女", "男", "POSIXct", "Date", "25", "2", "unknown", "Dose(中)", "mg", "2"]
 
 
-def test_the_dictionary_pdf_names_columns_codes_and_treatment(study, tmp_path, system):
+def test_the_dictionary_pdf_names_columns_codes_and_treatment(study, tmp_path, system, monkeypatch):
+    printed, paragraph = [], platypus.Paragraph
+
+    def noted(text: str, style: Any) -> Any:
+        printed.append(text)
+        return paragraph(text, style)
+
+    monkeypatch.setattr(platypus, "Paragraph", noted)
     content = (made(study, tmp_path, system, language="zh") / "dictionary.pdf").read_bytes()
     assert content.startswith(b"%PDF") and b"NotoSansSC" in content and len(content) > 10_000
+    assert {"seen", "Dose(中) (mg)", "F = 女<br/>M = 男", "Note(中)", "不导出:自由文本"} <= set(printed)
+    at = printed.index("seen")
+    assert printed[at : at + 4] == ["seen", "text", "Seen(中)", WORDS[Rule.SHIFT].zh]
 
 
 # Who may
