@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from django import forms
 from django.contrib import messages
@@ -11,6 +12,7 @@ from django.core.paginator import Paginator
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -29,6 +31,7 @@ from registry.permissions import Permission, authorise
 from registry.web import render_page, study_or_404, url_or_none
 
 PER_PAGE = 50
+SHOWN = ("study", "site", "subject__study", "visit")  # what a line on a finding reads
 COLOURS = {"checked": "#1d5c39", "complete": "#6fae86", "in_progress": "#6aa3c8", "missing": "#d5dde4"}
 
 
@@ -78,7 +81,7 @@ def findings(request: HttpRequest, code: str) -> HttpResponse:
     """What the rules found, newest rules' words, with the way to the record."""
     study = study_or_404(request, code, needs=Permission.RECORD_VIEW)
     filters = FindingFilter(request.GET, study=study, user=request.user)
-    found = filters.applied_to(_findings(study, request.user).select_related("site", "subject", "visit"))
+    found = filters.applied_to(_findings(study, request.user))
     page = Paginator(found.order_by("rule", "site__code", "pk"), PER_PAGE).get_page(request.GET.get("page"))
     others = _others(page.object_list, study, request.user)
     definition = definition_of(study)
@@ -98,8 +101,8 @@ def run(request: HttpRequest, code: str) -> HttpResponse:
 def dismiss(request: HttpRequest, code: str, finding_id: int) -> HttpResponse:
     """Set a finding aside, with the reason."""
     study = study_or_404(request, code)
-    visible = QualityFinding.objects.visible_to(request.user).select_related("site", "subject", "visit")
-    finding = get_object_or_404(visible, study=study, pk=finding_id)
+    visible = QualityFinding.objects.visible_to(request.user).filter(~waits_for_second_entry(request.user))
+    finding = get_object_or_404(visible.select_related(*SHOWN), study=study, pk=finding_id)
     authorise(request.user, Permission.QUALITY_RUN, site=finding.site)
     form = Explanation(request.POST or None)
     if form.is_valid() and _dismissed(finding, form, request.user):
@@ -193,7 +196,7 @@ class FindingView:
 
 def _findings(study: Study, user: User) -> Any:
     found = QualityFinding.objects.visible_to(user, needs=Permission.RECORD_VIEW).filter(study=study)
-    return found.filter(~waits_for_second_entry(user))
+    return found.filter(~waits_for_second_entry(user)).select_related(*SHOWN)
 
 
 def _others(found: Any, study: Study, user: User) -> dict[int, str]:
@@ -207,11 +210,20 @@ def _finding(definition: StudyDefinition, one: QualityFinding, others: dict[int,
     label = quality.label_of(definition, one.form, one.item)
     other = others.get(one.details.get("other_subject", 0), "")
     text = words.told(one.rule, one.details, label=label, other=other).of(language())
-    place, url = "", ""
-    if one.visit and one.subject:
-        place = visit_name(definition, one.visit)
-        url = _url(one.visit, one.form, one.repeat, one.subject) if one.form else ""
+    place = visit_name(definition, one.visit) if one.visit else ""
+    url = _place_of(one)
     return FindingView(one, words.RULES[one.rule].of(language()), text, place, url)
+
+
+def _place_of(one: QualityFinding) -> str:
+    """The page that the finding is about: the item, the visit, or all records of the form at the site."""
+    if one.visit and one.subject:
+        if one.form:
+            return f"{_url(one.visit, one.form, one.repeat, one.subject)}#item-{one.item}"
+        casebook = reverse("crf:subject", args=[one.study.code, one.subject.number])
+        return f"{casebook}#visit-{one.visit.event}-{one.visit.repeat}"
+    rows = reverse("crf:quality-rows", args=[one.study.code])
+    return f"{rows}?site={quote(one.site.code)}&form={one.form}" if one.form else ""
 
 
 def _row(definition: StudyDefinition, visit: Visit, form: str, status: str, repeat: int = 1) -> dict[str, Any]:

@@ -192,6 +192,27 @@ def test_the_dashboard_asks_the_same_number_of_questions_whatever_the_size(
         client.get(reverse("crf:quality-findings", args=[study.code]))
 
 
+def test_each_finding_leads_to_what_it_is_about(study, site, cast, albumins, client, django_assert_max_num_queries):
+    for subject in albumins[:12]:
+        visits.occurred(
+            visit=subject.visits.get(event="MONTH1"),
+            on=timezone.localdate() + dt.timedelta(days=1),
+            by=cast["data_manager"],
+        )
+    quality.run(study=study, by=cast["data_manager"])
+    client.force_login(cast["data_manager"])
+    url = reverse("crf:quality-findings", args=[study.code])
+    client.get(url)
+    with django_assert_max_num_queries(16):
+        found = {one.finding.rule: one.url for one in client.get(url).context["page"]}
+    casebook = reverse("crf:subject", args=[study.code, albumins[10].number])
+    assert found["future_date"] == f"{casebook}#visit-MONTH1-1"
+    assert found["outlier"].endswith("/LB/1/#item-albumin")
+    assert found["missingness"] == reverse("crf:quality-rows", args=[study.code]) + "?site=02&form=LB"
+    for address in found.values():
+        assert client.get(address).status_code == 200
+
+
 def test_a_finding_in_a_repeating_group_names_its_row(cast, site, coordinator):
     group = {"name": {"zh": "用药", "en": "Medication"}, "rows": {"name": "meds"}}
     dose = {"name": "dose", "type": "decimal", "label": {"zh": "剂量", "en": "Dose"}}

@@ -73,11 +73,15 @@ def test_a_coordinator_answers_from_the_list_by_keyboard(signed_in, subject):
 @pytest.mark.parametrize("language", ["zh-hans", "en"])
 def test_lists_and_panels_fit_a_phone(signed_in, subject, cast, language):
     visit = subject.visits.get(event="BASELINE")
-    asked = queries.raise_query(subject=subject, visit=visit, form="DM", text="A" * 300, by=cast["monitor"])
+    asked = queries.raise_query(subject=subject, visit=visit, form="DM", text="Why? " * 60, by=cast["monitor"])
+    queries.answer(query=asked, text="A" * 300, by=cast["coordinator"])
     study = subject.study.code
     with page_of(signed_in("monitor"), width=390, language=language) as page:
         for path in (
-            reverse("crf:queries", args=[study]) + "?status=open",
+            reverse("crf:queries", args=[study]) + "?status=answered",
+            reverse("crf:worklist", args=[study]),
+            reverse("crf:quality", args=[study]),
+            reverse("crf:quality-rows", args=[study]) + "?state=due",
             reverse("crf:query", args=[study, asked.pk]),
             reverse("crf:sdv", args=[study]),
             reverse("crf:sdv-plan", args=[study]),
