@@ -25,6 +25,8 @@ ITEM_COLUMNS = (
     "guideline_en", "codings", "critical", "blinded", "lab", "ctcae", "dicom", "cdisc", "role", "origin",
 )  # fmt: skip
 
+LAB_COLUMNS = ("lab", "name_zh", "name_en", "low", "high", "unit", "sex", "age_from", "age_below", "site", "codings")
+
 
 def write_workbook(study: StudyDefinition, *, created: dt.datetime) -> bytes:
     """XLSX; equal definitions and times give equal bytes. Every cell is text or a number, never a formula or a link."""
@@ -72,8 +74,7 @@ def _sheets(study: StudyDefinition) -> Iterator[Sheet]:
     yield "codelists", ("codelist", "code", "label_zh", "label_en", "cdisc", "codings"), _codes(study), WIDE
     columns = ("form", "id", "severity", "query", "items", "require", "message_zh", "message_en")
     yield "checks", columns, _checks(study), WIDE
-    columns = ("lab", "name_zh", "name_en", "low", "high", "unit", "sex", "age_from", "age_below", "site", "codings")
-    yield "labs", columns, _labs(study), WIDE
+    yield "labs", LAB_COLUMNS, _labs(study), WIDE
 
 
 def _study(study: StudyDefinition) -> Iterator[Sequence[Any]]:
