@@ -1,4 +1,4 @@
-"""How long a study of 7,000 items takes in ODM, in and out; the study is synthetic."""
+"""How long a study of 7,000 items takes in each format, in and out; the study is synthetic."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import pytest
 
 from crf.exchange.odm_read import read_odm
 from crf.exchange.odm_write import write_metadata
+from crf.exchange.redcap_dictionary import read_dictionary
+from crf.exchange.redcap_write import write_dictionary
+from crf.exchange.xlsform import read_xlsform
+from crf.exchange.xlsform_write import write_xlsform
 from tests.crf.exchange.synthetic import odm_of
 
 ITEMS = 7_000
@@ -29,3 +33,22 @@ def test_a_file_of_seven_thousand_items_is_read_and_written_in_thirty_seconds(ve
     assert items == ITEMS
     assert max(read, wrote) <= MOST_SECONDS
     assert read_odm(written).definition == study
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "write"),
+    [("REDCap dictionary", read_dictionary, write_dictionary), ("XLSForm", read_xlsform, write_xlsform)],
+)
+def test_seven_thousand_items_of_other_formats_are_read_and_written_in_thirty_seconds(name, read, write):
+    study = read_odm(odm_of(ITEMS)).definition
+    started = time.perf_counter()
+    content = write(study).content
+    wrote = time.perf_counter() - started
+    started = time.perf_counter()
+    again = read(content).definition
+    took = time.perf_counter() - started
+    items = sum(len(form.questions) for form in again.forms)
+    print(f"\n{name}, synthetic study of {items} items ({len(content) / 1e6:.1f} MB): read in {took:.1f} s, "
+          f"written in {wrote:.1f} s")  # fmt: skip
+    assert items >= ITEMS
+    assert max(took, wrote) <= MOST_SECONDS
