@@ -103,16 +103,17 @@ def _by_kind(study: StudyDefinition, form: str, item: Item, wanted: Wanted, abov
     if kind in DATES:
         return Rule.BIRTH if is_birth_date(item) or Rule.BIRTH in below else Rule.SHIFT
     if Rule.BIRTH in below:
-        return _from_birth(item)
+        return Rule.AGE if _counts_years(study, form, item) else Rule.BIRTH
     if Rule.TRUE_DATE in below or ((Rule.SHIFT in below or _reads_visit(item)) and FIXED_DAY.search(item.derive or "")):
         return Rule.TRUE_DATE
     return Rule.AGE if is_age(study, form, item) else Rule.KEEP
 
 
-def _from_birth(item: Item) -> Rule:
-    """Years from a date of birth are an age; days or months from it are as good as the date."""
-    is_years = item.value_kind in NUMERIC and "years" in compile_expression(item.derive or "").functions
-    return Rule.AGE if is_years else Rule.BIRTH
+def _counts_years(study: StudyDefinition, form: str, item: Item) -> bool:
+    """Whether an item is an age: years from a date of birth. Days or months from it would be as good as the date."""
+    if item.value_kind not in NUMERIC or "years" not in compile_expression(item.derive or "0").functions:
+        return False
+    return any(one.value_kind in DATES and is_birth_date(one) for _, one in _sources(study, form, item))
 
 
 def _reads_visit(item: Item) -> bool:
@@ -120,10 +121,15 @@ def _reads_visit(item: Item) -> bool:
 
 
 def _read(study: StudyDefinition, form: str, item: Item) -> Iterator[tuple[str, Item]]:
-    """All that a derivation reads, with its form, also by way of other derivations."""
+    """All that a derivation reads, with its form, also by way of other derivations.
+
+    An age tells neither of the dates that it is counted between, since the one of birth is always left out.
+    """
     waiting, seen = [(form, item)], {(form, item.name)}
     while waiting:
-        for oid, one in _sources(study, *waiting.pop()):
+        oid, one = waiting.pop()
+        sources = [] if _counts_years(study, oid, one) else list(_sources(study, oid, one))
+        for oid, one in sources:
             if (oid, one.name) not in seen:
                 seen.add((oid, one.name))
                 waiting.append((oid, one))

@@ -22,8 +22,9 @@ def derived(name: str, derive: str, value_type: str = "decimal", **more: Any) ->
 ITEMS = [
     item("initials", "text", role="identifier"),
     item("phone", role="identifier"),
-    item("born", "date", cdisc="BRTHDTC"),
+    item("born", "date", cdisc="BRTHDTC", role="identifier"),
     item("seen", "date"),
+    item("operated", "date", blinded=True),
     item("outcome", "choice", codelist="SEX", blinded=True),
     item("weight", "decimal"),
     item("scan", "series"),
@@ -31,6 +32,9 @@ ITEMS = [
     derived("success", "outcome == 'F' ? 1 : 0", "integer"),
     derived("success_again", "success * 2"),
     derived("lived", "years(born, seen)", "integer"),
+    derived("age_then", "years(born, operated)", "integer"),
+    derived("score", "weight * age_then"),
+    derived("wait", "days(seen, operated)", "integer"),
     derived("lived_days", "days(born, seen)", "integer"),
     derived("lived_weeks", "lived_days / 7"),
     derived("per_year", "weight / lived"),
@@ -64,10 +68,13 @@ def test_what_is_worked_out_tells_nothing_that_its_sources_may_not_tell():
         "outcome": Rule.BLINDED,
         "success": Rule.BLINDED,
         "success_again": Rule.BLINDED,
-        "born": Rule.BIRTH,
+        "born": Rule.IDENTIFIER,
         "lived": Rule.AGE,
-        "lived_days": Rule.BIRTH,
-        "lived_weeks": Rule.BIRTH,
+        "operated": Rule.BLINDED,
+        "age_then": Rule.AGE,
+        "wait": Rule.BLINDED,
+        "lived_days": Rule.IDENTIFIER,
+        "lived_weeks": Rule.IDENTIFIER,
         "seen": Rule.SHIFT,
         "since_start": Rule.TRUE_DATE,
         "since_start_weeks": Rule.TRUE_DATE,
@@ -78,8 +85,15 @@ def test_what_is_worked_out_tells_nothing_that_its_sources_may_not_tell():
 
 def test_an_identified_export_that_stays_blinded_leaves_out_what_a_blinded_item_decides():
     found = rules(ITEMS, identified=True)
-    assert {name for name, rule in found.items() if rule is not Rule.KEEP} == {"outcome", "success", "success_again"}
+    left_out = {name for name, rule in found.items() if rule is not Rule.KEEP}
+    assert left_out == {"outcome", "success", "success_again", "operated", "wait"}
     assert set(rules(ITEMS, identified=True, blinded=True).values()) == {Rule.KEEP}
+
+
+def test_days_from_a_date_of_birth_are_left_out_with_it():
+    items = [one | {"role": "none"} if one["name"] == "born" else one for one in ITEMS]
+    found = rules(items)
+    assert {name for name, rule in found.items() if rule is Rule.BIRTH} == {"born", "lived_days", "lived_weeks"}
 
 
 @pytest.mark.parametrize(
