@@ -56,6 +56,11 @@ class Conflict:
         return not (self.comparison.asked or self.comparison.kept)
 
     @property
+    def is_same(self) -> bool:
+        """Whether exactly what was typed is saved: it was sent twice."""
+        return self.is_settled and not self.comparison.taken
+
+    @property
     def rows(self) -> list[dict[str, Any]]:
         return self._in_order(self.comparison.asked)
 

@@ -77,7 +77,8 @@ def _save(request: HttpRequest, place: Place) -> HttpResponse:
         chosen = conflicts.choices(request.POST)
         found = conflicts.between(place, expected, typed, comments, current=place.record, choices=chosen)
         kept |= {"conflict": found, "revision": expected}
-        if not found.is_decided or request.POST.get("compared") != str(found.revision):
+        is_seen = request.POST.get("compared") == str(found.revision) or found.is_same
+        if not (found.is_decided and is_seen):
             return _refused(request, place, found.answers(), found.remarks(), status=409, **kept)
         typed, comments, expected = found.data(), found.remarks(), found.revision
     if problem:

@@ -140,6 +140,12 @@ class TestConflicts:
         answer = self.send(client, subject, **{"compared": "2", "value-age": "54", "value-sex": "F"})
         assert answer.status_code == 302 and Record.objects.get().data | {} == {"age": 54, "sex": "F"}
 
+    def test_what_is_sent_twice_is_saved_once_and_asks_nothing(self, signed_in, subject):
+        client = signed_in("coordinator")
+        fields = {"revision": "0", "act": "complete", "value-age": "53", "value-sex": "M"}
+        assert [client.post(address(subject), fields).status_code for _click in range(2)] == [302, 302]
+        assert (Record.objects.get().revision, Record.objects.get().status) == (1, "complete")
+
     def test_a_third_save_in_between_is_compared_too(self, signed_in, subject, changed, cast):
         enter(subject, "DM", {"age": "55"}, by=cast["investigator"], reason="source")
         more = {"compared": "2", "choice-age": "mine"}

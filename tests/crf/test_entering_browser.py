@@ -250,6 +250,27 @@ def test_a_form_is_filled_and_completed_with_the_keyboard_alone(signed_in, subje
     }
 
 
+def test_enter_that_takes_composed_letters_stays_in_the_field(signed_in, subject):
+    with page_of(signed_in("coordinator")) as page:
+        page.goto(address(subject))
+        page.focus("#value-age")
+        composed = "(field) => field.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true, %s}))"
+        page.locator("#value-age").evaluate(composed % "isComposing: true")
+        assert page.evaluate("document.activeElement.id") == "value-age"
+        page.locator("#value-age").evaluate(composed % "isComposing: false")
+        assert page.evaluate("document.activeElement.name") == "value-sex"
+
+
+def test_a_double_click_saves_once(signed_in, subject):
+    with page_of(signed_in("coordinator")) as page:
+        page.goto(address(subject))
+        page.fill("#value-age", "52")
+        page.dblclick("button[value=save]")
+        page.locator(".alert.tone-success, .alert.tone-info").first.wait_for()
+        assert page.locator(".conflict").count() == 0
+    assert Record.objects.get().revision == 1 and not Draft.objects.exists()
+
+
 def test_a_date_can_be_picked_and_typing_stays_free(signed_in, subject):
     with page_of(signed_in("coordinator")) as page:
         page.goto(address(subject, "LB"))

@@ -53,6 +53,7 @@ def address(people_at_site, tmp_path, monkeypatch):
 @pytest.fixture
 def browser(address):
     """`browser(name)` is that person's own Chromium, signed in; what their pages complain of is collected."""
+    from django.db import connections
     from playwright.sync_api import sync_playwright
 
     executable, complaints = chromium(), []
@@ -67,6 +68,7 @@ def browser(address):
             return page
 
         yield opened
+        connections.close_all()  # those of Playwright's loop, on a database that goes with the test
     assert complaints == []
 
 

@@ -9,7 +9,7 @@
   const PREFIX = "lobule-draft:";
   const name = PREFIX + form.dataset.mirror;
   const state = document.getElementById("save-state");
-  let dirty = false, version = 0, passing = false, keepTimer = 0, mirrorTimer = 0, retryTimer = 0;
+  let dirty = false, version = 0, passing = false, waiting = false, keepTimer = 0, mirrorTimer = 0, retryTimer = 0;
 
   // ----- what is sent
 
@@ -100,7 +100,10 @@
     }
     event.preventDefault();
     event.stopImmediatePropagation();
+    if (waiting) return; // a second click
+    waiting = true;
     const outcome = await keep();
+    waiting = false;
     if (outcome === "kept" || outcome === "refused") {
       passing = true;
       form.requestSubmit(event.submitter);

@@ -76,7 +76,7 @@
   form.addEventListener("pointerdown", remember);
   form.addEventListener("keydown", (event) => {
     if (event.key === " ") remember(event);
-    if (event.key === "Enter") goOn(event);
+    if (event.key === "Enter" && !event.isComposing) goOn(event); // while Chinese is composed, Enter takes the letters
   });
 
   form.addEventListener("click", (event) => {
