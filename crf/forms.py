@@ -435,7 +435,7 @@ def reason(post: QueryDict) -> Reason:
 def revision_of(post: QueryDict) -> int:
     """The revision of the record that the page showed; 0 where it showed none."""
     revision = post.get("revision", "")
-    return int(revision) if revision.isdecimal() else 0
+    return int(revision) if revision.isdecimal() and len(revision) < 10 else 0
 
 
 def as_typed(form: Form, study: StudyDefinition, values: Mapping[str, Any]) -> dict[str, Any]:

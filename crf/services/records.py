@@ -195,9 +195,10 @@ def unlock(*, record: Record, reason: str, by: User) -> Record:
 
 
 def _held(record: Record, expected_revision: int | None = None) -> Record:
-    """The record as it is now, held until the transaction ends."""
+    """The record as it is now; its subject is held, as by every save, until the transaction ends."""
     subject = record.subject
-    record = Record.objects.select_for_update().get(pk=record.pk)
+    subjects.hold(subject)
+    record = Record.objects.get(pk=record.pk)
     record.subject = subject
     if expected_revision not in (None, record.revision):
         raise RecordRefused([("", _("The record changed since this page was opened; look at it again."))])

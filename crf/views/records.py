@@ -144,6 +144,9 @@ def _tell(request: HttpRequest, place: Place, result: records.SaveResult) -> Non
     else:
         words = {"form": place.form.name.of(entry_page.language()), "revision": result.record.revision}
         messages.success(request, _("%(form)s is saved, revision %(revision)s.") % words)
+        if place.record and place.record.status in (Record.Status.VERIFIED, Record.Status.SIGNED):
+            told = {"state": place.record.get_status_display()}
+            messages.warning(request, _("The form was %(state)s; after this change it is not any more.") % told)
 
 
 def _told(place: Place, refusal: records.RecordRefused) -> str:

@@ -207,12 +207,21 @@ def test_items_are_verified_and_taken_back_on_the_records_page(sign_in, subject,
     client, address = sign_in("monitor"), place("sdv-record", subject)
     client.post(address, {"act": "verify", "item": ["age"], "revision": "1"})
     assert set(SourceVerification.objects.get().items) == {"age"}
-    assert client.post(address, {"act": "verify", "item": ["sex"], "revision": "7"}).status_code == 422
+    for revision in ("7", "", "x", "9" * 5000):
+        assert client.post(address, {"act": "verify", "item": ["sex"], "revision": revision}).status_code == 422
     client.post(address, {"act": "all", "revision": "1"})
     record.refresh_from_db()
     assert record.status == "verified"
     client.post(address, {"act": "withdraw", "item": ["sex"], "reason": "wrong chart"})
     assert set(SourceVerification.objects.get().items) == {"age"}
+
+
+def test_who_changes_a_verified_form_is_told_that_it_is_not_any_more(sign_in, subject, record, cast):
+    sdv.verify(record=record, by=cast["monitor"])
+    typed = {"value-age": "51", "value-sex": "M", "revision": "2", "reason-code": "transcription", "act": "save"}
+    page = sign_in("coordinator").post(place("edit-record", subject), typed, follow=True).content.decode()
+    assert "The form was verified; after this change it is not any more." in page
+    assert "changed after verification</span>" in page
 
 
 def test_a_visit_is_verified_by_one_button_as_the_page_showed_it(sign_in, study, subject, record, coordinator):
