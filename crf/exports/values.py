@@ -32,7 +32,16 @@ def treated(data: Mapping[str, Any], rules: Rules, days: int, wanted: Wanted) ->
             found[name] = [{"row": row.get("row"), **_row(row, rules[name], days, wanted)} for row in value]
         elif name in rules.get("", {}):
             found |= _row({name: value}, rules[""], days, wanted)
+        elif wanted.identified and _is_shown_orphan(name, rules, wanted):
+            found[name] = value
     return found
+
+
+def _is_shown_orphan(name: str, rules: Rules, wanted: Wanted) -> bool:
+    """What no build asks any more, or asks as something else (`name@version`), is recorded too; whether it was blinded
+    is not known."""
+    rule = rules.get("", {}).get(name.partition("@")[0], Rule.KEEP if wanted.blinded else Rule.BLINDED)
+    return not name.startswith("_") and not rule.leaves_out
 
 
 def _row(row: Mapping[str, Any], rules: Mapping[str, Rule], days: int, wanted: Wanted) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from crf.definitions.model import StudyDefinition
+from crf.exports.layout import tables
 from crf.exports.rules import Rule, Wanted, rule_of
+from crf.exports.values import rules_of, treated
 from tests.study import DEFINITION, both
 
 
@@ -111,3 +113,15 @@ def test_days_from_a_date_of_birth_are_left_out_with_it():
 )
 def test_an_age_and_a_date_of_birth_are_known_by_name_or_label(one, rule):
     assert rules([one])[one["name"]] is rule
+
+
+def test_what_a_migration_put_aside_is_in_an_identified_odm_file_and_in_no_other():
+    data = {"weight": 70.5, "weight@1.0": 71, "outcome@1.0": "F", "gone": "x", "_typed": {"weight": {}}}
+
+    def shown(**wanted: Any) -> set[str]:
+        asked = Wanted(**wanted)
+        return set(treated(data, rules_of(tables([study(ITEMS)], asked), "X"), 100, asked))
+
+    assert shown() == {"weight"}
+    assert shown(identified=True) == {"weight", "weight@1.0"}
+    assert shown(identified=True, blinded=True) == {"weight", "weight@1.0", "outcome@1.0", "gone"}
