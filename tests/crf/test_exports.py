@@ -26,6 +26,7 @@ from python_calamine import CalamineWorkbook
 from reportlab import platypus
 
 from crf.definitions.mapping import read_mapping
+from crf.exports import FORMAT
 from crf.exports.layout import tables
 from crf.exports.naming import adapted
 from crf.exports.rules import WORDS, Rule, Wanted
@@ -370,6 +371,31 @@ def test_the_same_state_gives_the_same_bytes_but_for_the_time_in_the_manifest(st
     assert manifests[0]["files"] == {
         name: hashlib.sha256((one / name).read_bytes()).hexdigest() for name in files if name != "manifest.json"
     }
+
+
+KEYS = "study site subject group event repeat visited_on form number status revision build"
+
+
+def test_the_columns_of_format_1_are_called_what_they_were_called(study, tmp_path, system, pi):
+    """Whoever changes this test gives the format another number."""
+    assert FORMAT == "lobule-records/1"
+    folder = made(study, tmp_path, system, forms=("KINDS",))
+    columns = (
+        f"{KEYS} age age__missing dose dose__missing seen seen__earliest seen__latest seen__missing at_time"
+        " at_time__missing taken taken__missing sex sex__missing grade grade__missing signs signs___fever signs___na"
+        " signs___itch_2 signs__missing status_2 status__missing doubled"
+    )
+    assert header(folder / "KINDS.csv") == columns.split()
+    group = f"{KEYS.replace('number', 'number row')} started started__earliest started__latest started__missing"
+    assert header(folder / "KINDS__meds.csv") == [*group.split(), "units", "units__missing"]
+    identified = header(made(study, tmp_path, pi, folder="identified", forms=("DM",), identified=True) / "DM.csv")
+    items = [[name, f"{name}__missing", f"{name}__reason"] for name in ("age", "sex", "pregnant")]
+    assert identified == [*KEYS.split(), *(name for names in items for name in names)]
+
+
+def header(path: Path) -> list[str]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return next(csv.reader(file))
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])

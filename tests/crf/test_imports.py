@@ -302,6 +302,19 @@ def test_the_command_reports_as_json_and_fails_when_anything_is_refused(study, s
     assert Record.objects.count() == 1
 
 
+@pytest.mark.parametrize("format", ["csv", "redcap"])
+def test_the_command_takes_of_a_file_what_its_user_may_enter(study, subject, other_site, cast, tmp_path, format):
+    enrol(other_site, by=cast["stranger"])
+    names = "record_id,redcap_event_name" if format == "redcap" else "subject,event"
+    file = tmp_path / "both.csv"
+    file.write_bytes(csv(f"{names},albumin", "01-0001,BASELINE,38", "02-0001,BASELINE,39"))
+    for mode, left in (("all", 0), ("good", 1)):
+        with translation.override("en"), pytest.raises(CommandError, match="1 problems"):
+            call_command("import_records", "LIVER", file, "--user", "coordinator", "--mode", mode, stdout=StringIO())
+        assert Record.objects.count() == left
+    assert Record.objects.get().subject == subject and Record.history.get().history_user == cast["coordinator"]
+
+
 def test_the_command_names_a_study_it_does_not_find(tmp_path):
     with translation.override("en"), pytest.raises(CommandError, match="Check study, file and user"):
         call_command("import_records", "NOPE", tmp_path / "a.csv")
