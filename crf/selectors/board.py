@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from crf.definitions.model import Event, StudyDefinition
 from crf.models import Query, Record
-from crf.selectors import ORDER, visit_timing
+from crf.selectors import ORDER, definition_of, visit_timing
 from registry.models import Study, Subject, User, Visit
 from registry.permissions import Permission
 
@@ -50,18 +51,22 @@ def subjects_on_board(
     if search:
         found = found.filter(number__icontains=search)
     if state in STATES:
-        found = found.filter(_in_state(state, event))
+        found = found.filter(_in_state(state, event, study))
     return found.select_related("site").order_by("number")
 
 
-def _in_state(state: str, event: str) -> Exists:
+def _in_state(state: str, event: str, study: Study) -> Exists | Q:
     at = {"subject": OuterRef("pk")}
     if state in ("due", "overdue"):
         return Exists(_at_event(waiting_visits(Visit.objects.filter(**at), state), event))
     if state == "queried":
         open_queries = Query.objects.filter(**at).exclude(status=Query.Status.CLOSED)
         return Exists(_at_event(open_queries, event, "visit__event"))
-    return Exists(_at_event(Record.objects.filter(**at, status=state), event, "visit__event"))
+    in_state = Exists(_at_event(Record.objects.filter(**at, status=state), event, "visit__event"))
+    if state != Record.Status.IN_PROGRESS:
+        return in_state
+    unfinished = unfinished_visits(Visit.objects.filter(**at), definition_of(study))
+    return Q(in_state) | Q(Exists(_at_event(unfinished, event)))
 
 
 def _at_event(rows: QuerySet, event: str, path: str = "event") -> QuerySet:
@@ -74,6 +79,23 @@ def waiting_visits(visits: QuerySet[Visit], state: str, today: dt.date | None = 
     timing = Q(window_to__lt=today) if state == "overdue" else Q(window_from__lte=today, window_to__gte=today)
     begun = Exists(Record.objects.filter(visit=OuterRef("pk")))
     return visits.filter(timing, ~begun, subject__status=Subject.Status.ENROLLED)
+
+
+def unfinished_visits(visits: QuerySet[Visit], definition: StudyDefinition) -> QuerySet[Visit]:
+    """Visits of enrolled subjects that were begun and still lack a form of their event (`have`: those entered).
+
+    A log is never finished.
+    """
+    planned = lacking = Q(pk__in=[])
+    for event in definition.events:
+        if event.kind != "log":
+            planned |= Q(event=event.oid, records__form__in=event.forms)
+            lacking |= Q(event=event.oid, entered__lt=len(event.forms))
+    begun = Exists(Record.objects.filter(visit=OuterRef("pk")))
+    counted = visits.filter(begun, subject__status=Subject.Status.ENROLLED).annotate(
+        have=ArrayAgg("records__form", distinct=True), entered=Count("records__form", distinct=True, filter=planned)
+    )
+    return counted.filter(lacking)
 
 
 def board(definition: StudyDefinition, subjects: Iterable[Subject]) -> list[BoardRow]:

@@ -9,8 +9,8 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from crf.models import Draft, Import, Query, Record, SecondEntry
-from crf.selectors import queries, sdv
-from crf.selectors.board import waiting_visits
+from crf.selectors import definition_of, queries, sdv
+from crf.selectors.board import unfinished_visits, waiting_visits
 from registry.models import Study, User, Visit
 from registry.permissions import Permission, rights
 
@@ -86,6 +86,12 @@ def _visits(state: str) -> Callable[[Study, User, Permission], QuerySet]:
     return rows
 
 
+def _unfinished(study: Study, user: User, needs: Permission) -> QuerySet:
+    seen = Visit.objects.visible_to(user, needs=needs).filter(subject__study=study)
+    waiting = unfinished_visits(seen, definition_of(study))
+    return waiting.select_related("subject").order_by("window_to", "subject__number")
+
+
 def _second_entries(status: str) -> Callable[[Study, User, Permission], QuerySet]:
     def rows(study: Study, user: User, needs: Permission) -> QuerySet:
         """Those that another person's first entry waits for: who typed it can't make the second."""
@@ -107,6 +113,7 @@ TASKS: tuple[tuple[str, Permission, Callable[[Study, User, Permission], QuerySet
     ("changed_after_verification", P.RECORD_VERIFY, _changed_after_verification),
     ("overdue", P.RECORD_ENTER, _visits("overdue")),
     ("due", P.RECORD_ENTER, _visits("due")),
+    ("unfinished", P.RECORD_ENTER, _unfinished),
     ("in_progress", P.RECORD_ENTER, _records(Record.Status.IN_PROGRESS)),
     ("to_sign", P.RECORD_SIGN, _records(Record.Status.COMPLETE, Record.Status.VERIFIED)),
     ("to_verify", P.RECORD_VERIFY, _to_verify),

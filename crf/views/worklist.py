@@ -30,6 +30,7 @@ KINDS = {
     "changed_after_verification": (gettext_lazy("Changed after verification"), "history"),
     "overdue": (gettext_lazy("Visits whose window has closed without an entry"), "clock-exclamation"),
     "due": (gettext_lazy("Visits that are due now"), "calendar-event"),
+    "unfinished": (gettext_lazy("Visits with forms still to enter"), "table"),
     "in_progress": (gettext_lazy("Forms in progress"), "circle-dot"),
     "to_sign": (gettext_lazy("Records to sign"), "signature"),
     "to_verify": (gettext_lazy("Records to verify against the source"), "shield-check"),
@@ -116,13 +117,14 @@ def _of_query(study: Study, definition: StudyDefinition, query: Any) -> dict[str
 
 
 def _of_visit(study: Study, definition: StudyDefinition, visit: Visit) -> dict[str, Any]:
-    """A visit without entries leads to its first form."""
+    """A visit leads to its first form without an entry."""
     visit.subject.study = study
     event = next((one for one in definition.events if one.oid == visit.event), None)
     line = {"subject": visit.subject.number, "visit": _visit_name(definition, visit), "window": visit}
     if event is None:
         return line | {"url": url_or_none("crf:subject", study.code, visit.subject.number)}
-    return line | {"url": record_url("crf:edit-record", visit, event.forms[0], 1, visit.subject)}
+    empty = [form for form in event.forms if form not in getattr(visit, "have", ())]
+    return line | {"url": record_url("crf:edit-record", visit, empty[0], 1, visit.subject)}
 
 
 ROWS: dict[str, Callable[[Study, StudyDefinition, Any], dict[str, Any]]] = {
@@ -134,6 +136,7 @@ ROWS: dict[str, Callable[[Study, StudyDefinition, Any], dict[str, Any]]] = {
     "changed_after_verification": _of_verification,
     "overdue": _of_visit,
     "due": _of_visit,
+    "unfinished": _of_visit,
     "in_progress": _of_record,
     "to_sign": _of_record,
     "to_verify": _of_record,

@@ -372,6 +372,20 @@ class TestWorkAndCalendar:
         Import.objects.create(study=subject.study, by=cast["coordinator"], state="done", **file)
         assert "imports" in kinds("data_manager") and "imports" not in kinds("coordinator")
 
+    def test_a_visit_that_was_begun_waits_until_each_of_its_forms_is_entered(self, signed_in, subject, cast):
+        enter(subject, "LB", {"lb_date": "2026-03-02"}, by=cast["coordinator"], complete=True)
+        study, client = subject.study, signed_in("coordinator")
+        (task,) = [task for task in worklist(study, cast["coordinator"]) if task.kind == "unfinished"]
+        assert [(visit.subject, visit.event) for visit in task.rows] == [(subject, "BASELINE")]
+        page = client.get(f"/studies/{study.code}/today/").content.decode()
+        assert "Visits with forms still to enter" in page and f'href="{address(subject)}"' in page
+        board = f"/studies/{study.code}/casebooks/?state=in_progress"
+        assert subject.number in client.get(board).content.decode()
+        enter(subject, "DM", {"age": "52", "sex": "M"}, by=cast["coordinator"], complete=True)
+        enter(subject, "AE", {"ae_term": "Rash"}, by=cast["coordinator"], event="LOG", complete=True)
+        assert "unfinished" not in {task.kind for task in worklist(study, cast["coordinator"])}
+        assert f"subjects/{subject.number}/" not in client.get(board).content.decode()
+
     def test_a_changed_record_waits_for_verification_again(self, subject, cast):
         record = enter(subject, "DM", {"age": "52", "sex": "M"}, by=cast["coordinator"], complete=True)
         records.verify(record=record, by=cast["monitor"])
@@ -472,7 +486,7 @@ class TestCost:
             ("subjects/01-0001/visits/BASELINE/1/DM/1/", 16),
             ("casebooks/", 16),
             ("calendar/?month=2026-03", 16),
-            ("today/", 34),
+            ("today/", 36),
         ],
     )
     def test_a_page_asks_as_much_of_a_full_study_as_of_an_empty_one(
