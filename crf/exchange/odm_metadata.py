@@ -147,9 +147,6 @@ class Metadata13:
         said = ["odm", "odm@Name", "odm@DataType", *(["odm:enumerated"] if self.EXTERNAL else [])]
         fields, pairs, terms = self.terms(codelist)
         own = own_of(codelist, ("name", "choices", "alias", *fields))
-        prefix = wanted.removeprefix("CL.").removeprefix("CL_") or wanted
-        if Names(first="list").spelt(prefix) != name:
-            own["key"] = name
         enumerated = "odm:enumerated" in codelist.alias and all(
             choice.label.zh == choice.label.en == value_of(choice) for choice in codelist.choices
         )
@@ -158,16 +155,20 @@ class Metadata13:
             element("Description", children=self.translated(codelist.name)),
             *(self.choice(choice, enumerated) for choice in codelist.choices),
             *terms,
-            *aliases(own, codelist.alias, said, *pairs),
         ]
         head = {
             "Name": codelist.alias.get("odm@Name", codelist.name.en),
             "DataType": codelist.alias.get("odm@DataType", "text"),
             **extra,
         }
-        self.codelists[name] = self.claim(
-            "CodeList", wanted, lambda oid: element("CodeList", {"OID": oid, **head}, inner)
-        )
+
+        def render(oid: str) -> str:
+            prefix = oid.removeprefix("CL.").removeprefix("CL_") or oid
+            key = {"key": name} if Names(first="list").spelt(prefix) != name else {}
+            more = aliases(own | key, codelist.alias, said, *pairs)
+            return element("CodeList", {"OID": oid, **head}, [*inner, *more])
+
+        self.codelists[name] = self.claim("CodeList", wanted, render)
 
     def choice(self, choice: Choice, enumerated: bool) -> str:
         said = ["odm"]
@@ -191,21 +192,20 @@ class Metadata13:
         refs = [self.section(form, number, section) for number, section in enumerate(form.sections, start=1)]
         said = ["odm", "odm@Name"]
         own = own_of(form, ("oid", "name", "repeating", "sections", "checks", "alias"))
-        wanted = form.alias.get("odm", odm_oids.form_oid(form.oid))
-        if wanted != odm_oids.form_oid(form.oid):
-            own["oid"] = form.oid
-        own |= self.check_fields(form)
+        default = odm_oids.form_oid(form.oid)
+        wanted = form.alias.get("odm", default)
+        fields = self.check_fields(form)
         conditions = [key for key in form.alias if key.startswith("odm:condition:")]
-        inner = [
-            element("Description", children=self.translated(form.name)),
-            *refs,
-            *aliases(own, form.alias, [*said, *conditions]),
-        ]
+        inner = [element("Description", children=self.translated(form.name)), *refs]
         repeating = self.REPEATING if form.repeating else "No"
         head = {"Name": form.alias.get("odm@Name", form.name.en), "Repeating": repeating, **self.FORM_HEAD}
-        self.forms[form.oid] = self.claim(
-            self.FORM, wanted, lambda oid: element(self.FORM, {"OID": oid, **head}, inner)
-        )
+
+        def render(oid: str) -> str:
+            name = {"oid": form.oid} if oid != default else {}
+            more = aliases(own | name | fields, form.alias, [*said, *conditions])
+            return element(self.FORM, {"OID": oid, **head}, [*inner, *more])
+
+        self.forms[form.oid] = self.claim(self.FORM, wanted, render)
 
     def check_fields(self, form: Form) -> Facts:
         """What a check says beside its expression and message; and their order, where it isn't that of the items."""
@@ -432,9 +432,8 @@ class Metadata13:
         said = ["odm", "odm@Name", "odm@Type", "odm@Repeating", "odm:optional_forms"]
         extra = self.attributes_of("StudyEventDef", event.alias, said)
         own = own_of(event, ("oid", "name", "kind", "forms", "optional", "alias"))
-        wanted = event.alias.get("odm", odm_oids.event_oid(event.oid))
-        if wanted != odm_oids.event_oid(event.oid):
-            own["oid"] = event.oid
+        default = odm_oids.event_oid(event.oid)
+        wanted = event.alias.get("odm", default)
         optional = json.loads(event.alias.get("odm:optional_forms", "[]"))
         refs = [
             element(self.FORM_REF, {
@@ -443,16 +442,19 @@ class Metadata13:
             })
             for number, oid in enumerate(event.forms, start=1)
         ]  # fmt: skip
-        inner = [element("Description", children=self.translated(event.name)), *refs, *aliases(own, event.alias, said)]
+        inner = [element("Description", children=self.translated(event.name)), *refs]
         head = {
             "Name": event.alias.get("odm@Name", event.name.en),
             "Repeating": event.alias.get("odm@Repeating", yes(kind[1])),
             "Type": event.alias.get("odm@Type", kind[0]),
             **extra,
         }
-        self.events[event.oid] = self.claim(
-            "StudyEventDef", wanted, lambda oid: element("StudyEventDef", {"OID": oid, **head}, inner)
-        )
+
+        def render(oid: str) -> str:
+            more = aliases(own | ({"oid": event.oid} if oid != default else {}), event.alias, said)
+            return element("StudyEventDef", {"OID": oid, **head}, [*inner, *more])
+
+        self.events[event.oid] = self.claim("StudyEventDef", wanted, render)
 
     def form_condition(self, form: str, event: str) -> str | None:
         """A condition that a foreign file put on a form at an event; its sections have it as their own."""

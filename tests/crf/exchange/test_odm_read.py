@@ -330,6 +330,31 @@ def test_cdiscs_example_in_odm_2_is_the_study_that_it_is_in_odm_1(shared):
     assert sorted(questions(one), key=str) == sorted(questions(two), key=str)
 
 
+def shared_between_kinds(raw):
+    raw["codelists"]["grade"]["alias"] = {"odm": "SE.BASE"}
+    raw["codelists"]["sex"]["alias"] = {"odm": "F.DM"}
+
+
+def shared_within_a_kind(raw):
+    raw["events"][0]["alias"] = {"odm": "SE.MONTH"}
+    raw["forms"][0]["alias"] = {"odm": "F.PREG"}
+    raw["codelists"]["grade"]["alias"] = {"odm": "CL.sex"}
+
+
+@VERSIONS
+@pytest.mark.parametrize("share", [shared_between_kinds, shared_within_a_kind])
+def test_what_is_numbered_since_its_oid_is_anothers_keeps_its_code(study, share, version):
+    raw = study.model_dump(mode="json", exclude_defaults=True)
+    share(raw)
+    written = write_metadata(StudyDefinition.model_validate(raw), version=version)
+    assert faults(written, "2.0" if version == "2.0" else "1.3.2") == []
+    again = read_odm(written).definition
+    assert [event.oid for event in again.events] == [event.oid for event in study.events]
+    assert [form.oid for form in again.forms] == [form.oid for form in study.forms]
+    assert sorted(again.codelists) == sorted(study.codelists)
+    assert write_metadata(again, version=version) == written
+
+
 # Bad files
 
 
