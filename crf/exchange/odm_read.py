@@ -34,6 +34,7 @@ ITEM_CHILDREN = (
 REF = ("OrderNumber", "Mandatory", "CollectionExceptionConditionOID", "MethodOID")
 # Attributes of the file that speak of more than the file itself.
 ABOUT_THE_STUDY = ("Description", "Originator", "AsOfDateTime", "PriorFileOID", "Archival")
+OTHER_STUDY = "Study/@code"  # the element of the loss that tells of an export of another study of ours
 Raw = dict[str, Any]
 
 
@@ -156,7 +157,13 @@ class _Reader:
         for protocol in self.metadata.protocols:
             own |= own_fields(protocol, self.report, "Protocol")
         if self.code:
-            own.pop("code", None)  # who reads the file has chosen another
+            code = str(own.pop("code", self.code))  # who reads the file has chosen another
+            if code != self.code:
+                zh, en = (
+                    f"这是研究 {code} 的定义,按 {self.code} 读取",
+                    f"the definition of {code}, read as that of {self.code}",
+                )
+                self.report.lose("changed", self.metadata.last, "", code, zh, en, element=OTHER_STUDY)
         return own
 
     def name_of(self, node: Node) -> dict[str, str]:

@@ -13,6 +13,7 @@ from crf.definitions.model import StudyDefinition, Version
 from crf.definitions.verify import verify
 from crf.exchange import formats, yaml_zip
 from crf.exchange.loss import Imported, Loss, refused
+from crf.exchange.odm_read import OTHER_STUDY
 from crf.models import BuildDraft, StudyBuild
 from crf.selectors import NoBuild, current_build
 from crf.services import builds, migrate
@@ -84,11 +85,7 @@ def _read(study: Study, file_name: str, content: bytes, version: str) -> Importe
     if yaml_zip.is_zip(content) and not file_name.lower().endswith((".xlsx", ".xlsm")):
         definition = yaml_zip.read_zip(content, file=file_name)
         if definition.code != study.code:
-            raise refused(
-                "study.yaml", 1, "code", f"这是研究 {definition.code} 的定义,不是 {study.code}",
-                f"this is the definition of study {definition.code}, not of {study.code}",
-                f"在 {definition.code} 的页面上传,或改正 code", f"upload it to {definition.code}, or correct `code`",
-            )  # fmt: skip
+            raise _of_another(study, definition.code, "study.yaml")
         return Imported(_with(definition, {"version": _version(version)} if version else {}, file_name), ())
     if file_name.lower().endswith((".yaml", ".yml")):
         raise refused(
@@ -97,7 +94,18 @@ def _read(study: Study, file_name: str, content: bytes, version: str) -> Importe
             "zip the folder with study.yaml, codelists.yaml and forms/",
         )  # fmt: skip
     read = formats.read_study(content, code=study.code, file=file_name)
+    for loss in read.losses:
+        if loss.element == OTHER_STUDY:
+            raise _of_another(study, loss.what, file_name)
     return _as_ours(study, read, version, file_name)
+
+
+def _of_another(study: Study, code: str, file: str) -> DefinitionErrors:
+    return refused(
+        file, 1, "code", f"这是研究 {code} 的定义,不是 {study.code}",
+        f"this is the definition of study {code}, not of {study.code}",
+        f"在 {code} 的页面上传,或改正 code", f"upload it to {code}, or correct `code`",
+    )  # fmt: skip
 
 
 def _as_ours(study: Study, read: Imported, version: str, file: str) -> Imported:

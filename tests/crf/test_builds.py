@@ -33,6 +33,7 @@ from crf.definitions.yaml_lines import parse
 from crf.exchange import crf_pdf, crf_workbook, yaml_folder, yaml_zip
 from crf.exchange.formats import read_study
 from crf.exchange.odm_read import read_odm
+from crf.exchange.odm_write import write_metadata
 from crf.models import BuildDraft, BuildRelease, StudyBuild
 from crf.selectors import NoBuild, current_build
 from crf.services import build_uploads, builds, calendar, pdf_fonts, record_rules, records, release
@@ -409,6 +410,16 @@ def test_an_upload_of_another_study_is_refused_and_nothing_is_kept(study, manage
     with pytest.raises(DefinitionErrors, match="definition of study OTHER"):
         uploaded(study, version("1.1").model_copy(update={"code": "OTHER"}), manager)
     assert not BuildDraft.objects.exists()
+
+
+def test_an_odm_export_of_another_study_is_refused_and_its_own_is_taken(study, manager):
+    other = write_metadata(version("1.1").model_copy(update={"code": "OTHER"}))
+    with pytest.raises(DefinitionErrors, match="definition of study OTHER, not of LIVER"):
+        build_uploads.upload(study=study, file_name="a.xml", content=other, version="1.1", by=manager)
+    assert not BuildDraft.objects.exists()
+    mine = write_metadata(version("1.1"))
+    draft = build_uploads.upload(study=study, file_name="a.xml", content=mine, version="1.1", by=manager)
+    assert draft.sha256 == version("1.1").sha256()
 
 
 def test_an_upload_of_a_version_that_holds_something_else_is_refused(study, manager):
