@@ -128,6 +128,7 @@ def _events(study: StudyDefinition) -> Iterator[Fault]:
                 yield _unknown(("events", index, "groups", at), event.oid, "分组", "group", code, groups)
         yield from _anchor(study, event, ("events", index, "anchor"))
         yield from _unplanned(event, ("events", index))
+        yield from _undated(event, ("events", index))
     known = [event.oid for event in study.events]
     if study.imaging and study.imaging.event and study.imaging.event not in known:
         yield _unknown(("imaging", "event"), study.code, "访视", "event", study.imaging.event, known)
@@ -161,6 +162,16 @@ def _unplanned(event: Event, place: Place) -> Iterator[Fault]:
             yield Fault(
                 (*place, key), event.oid, f"计划外访视没有 {key}", f"an unscheduled visit has no `{key}`",
                 "删除,或改 kind", "remove it, or change `kind`",
+            )  # fmt: skip
+
+
+def _undated(event: Event, place: Place) -> Iterator[Fault]:
+    """Where no day is said, nothing is planned: the rest of a plan would have no effect."""
+    for key in ("anchor", "window", "every") if event.kind == "repeating" and event.day is None else ():
+        if getattr(event, key) is not None:
+            yield Fault(
+                (*place, key), event.oid, f"没有 day,{key} 不起作用", f"`{key}` has no effect without `day`",
+                f"加 day,或删除 {key}", f"add `day`, or remove `{key}`",
             )  # fmt: skip
 
 

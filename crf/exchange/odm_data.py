@@ -194,7 +194,9 @@ class _Reader:
     def subject(self, node: Node, place: Place) -> None:
         site_ref = node.first("SiteRef")
         location = site_ref.get("LocationOID") if site_ref else ""
-        site = self.sites.get(location, location.removeprefix("LOC."))
+        short = odm_oids.site_code(location)
+        known = short if short in self.sites.values() else location.removeprefix("LOC.")
+        site = self.sites.get(location, known)
         counts = _Keys()
         for data in node.all("StudyEventData"):
             oid = data.get("StudyEventOID")

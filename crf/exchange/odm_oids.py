@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from typing import Any
 
 # Type and Repeating of a StudyEventDef, by kind of event.
@@ -16,6 +18,8 @@ DATA_TYPES = {
     "text": "text", "integer": "integer", "decimal": "float", "date": "partialDate", "time": "time",
     "datetime": "datetime", "choice": "text", "choices": "text", "file": "text", "series": "text", "label": "text",
 }  # fmt: skip
+
+MOST_SITE_CODE = 10
 
 Raw = dict[str, Any]
 
@@ -46,6 +50,12 @@ def version_oid(version: str) -> str:
 
 def site_oid(code: str) -> str:
     return f"LOC.{code}"
+
+
+def site_code(oid: str) -> str:
+    """The code of a location here; one with too long an OID gets the same short code each time."""
+    code = re.sub(r"[{}\s]+", "-", oid).removeprefix("LOC.")
+    return code if len(code) <= MOST_SITE_CODE else f"{code[:5]}-{hashlib.sha256(code.encode()).hexdigest()[:4]}"
 
 
 def condition_oid(owner: str) -> str:

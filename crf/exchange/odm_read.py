@@ -144,8 +144,11 @@ class _Reader:
                 if place.get("LocationType", "Site") == "Site" and place.get("OID") not in taken:
                     taken.add(place.get("OID"))
                     name = place.get("Name") or place.get("OID")
-                    found.append({"code": re.sub(r"[{}\s]+", "-", place.get("OID"))[:64].removeprefix("LOC."),
-                                  "name": {"zh": name, "en": name}})  # fmt: skip
+                    code = odm_oids.site_code(place.get("OID"))
+                    if len(place.get("OID").removeprefix("LOC.")) > odm_oids.MOST_SITE_CODE:
+                        zh, en = f"OID 过长,中心代码为 {code}", f"too long for a code; the site is {code}"
+                        self.report.lose("assumed", place, place.get("OID"), place.get("OID"), zh, en)
+                    found.append({"code": code, "name": {"zh": name, "en": name}})
         if not found:
             zh, en = "文件没有中心;假定一个中心 01", "the file names no site; one site, 01, is assumed"
             self.report.lose("assumed", self.metadata.last, oid, "01", zh, en, element="AdminData/Location")

@@ -14,6 +14,7 @@ from crf.definitions.verify import verify
 from crf.exchange import formats, yaml_zip
 from crf.exchange.loss import Imported, Loss, refused
 from crf.exchange.odm_read import OTHER_STUDY
+from crf.exchange.settle import settle
 from crf.models import BuildDraft, StudyBuild
 from crf.selectors import NoBuild, current_build
 from crf.services import builds, migrate
@@ -124,7 +125,8 @@ def _as_ours(study: Study, read: Imported, version: str, file: str) -> Imported:
         kept |= {name: getattr(present, name) for name in OURS}
     what = ", ".join(sorted(kept.keys() - {"version"}))
     note = Loss("assumed", "study", study.code, what, "沿用本研究现有的设置", "as this study has them now")
-    return Imported(_with(read.definition, kept, file), (note, *read.losses))
+    raw = read.definition.model_dump(mode="json", exclude_defaults=True)
+    return settle(raw | to_jsonable_python(kept), (note, *read.losses), file=file)  # its logic may name its own sites
 
 
 def _with(definition: StudyDefinition, values: dict[str, object], file: str) -> StudyDefinition:

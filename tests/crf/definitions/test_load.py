@@ -87,6 +87,7 @@ FAULTS = [
     (STUDY, "anchor: DM.surgery_date", "anchor: DM.sex", 11, "M6", "no date item", "OPER.transplant_date"),
     (STUDY, "anchor: enrolment, day: 0", "day: 0", 10, "BASELINE", "needs `anchor` and `day`", "correct"),
     (STUDY, "window: [-30, 0]", "window: [0, -30]", 10, "BASELINE", "earlier to the later", "correct"),
+    (STUDY, "day: 90, every: 90, window: [-7, 14], ", "every: 90, ", 12, "FOLLOW", "no effect without `day`", "add"),
     (STUDY, "kind: log, ", "kind: log, day: 3, ", 13, "LOG", "a log has no date", "correct"),
     (STUDY, "version: \"1.0\"", "version: 1.0", 2, "MINI", "should be text, not 1.0", "quotes"),
     (STUDY, "registration_number: none", "registration: none", 4, "MINI", "unknown key 'registration'",

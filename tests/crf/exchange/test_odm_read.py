@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from crf.definitions import DefinitionErrors, StudyDefinition, load_study
 from crf.definitions.model import Event, Form, Item
 from crf.exchange.loss import Imported, Loss, as_csv
+from crf.exchange.odm_data import read_odm_data
 from crf.exchange.odm_oids import negation
 from crf.exchange.odm_read import read_odm
 from crf.exchange.odm_write import write_metadata
@@ -77,6 +78,18 @@ def test_a_visit_day_is_assumed_and_said(small):
 
 def test_sites_come_from_the_locations(study):
     assert [(site.code, site.name.en) for site in study.sites] == [("10", "Shanghai"), ("20", "Munich")]
+
+
+def test_a_location_with_a_long_oid_is_a_site_with_a_short_code_and_its_subjects_are_there():
+    oid = b"HOSPITAL OF THE NORTH"
+    found = read_odm(SMALL.replace(b"LOC.20", oid), file="small_odm.xml")
+    code = found.definition.sites[1].code
+    assert len(code) <= 10 and found.definition.sites[1].name.en == "Munich"
+    [loss] = losses(found, "Location")
+    assert (loss.fate, loss.what) == ("assumed", oid.decode()) and code in loss.en
+    data = DATA.joinpath("small_odm_data.xml").read_bytes()
+    data = data.replace(b'<SiteRef LocationOID="LOC.10"/>', b'<SiteRef LocationOID="' + oid + b'"/>', 1)
+    assert code in {record.key.site for record in read_odm_data(data, found.definition).records}
 
 
 def test_a_repeating_group_is_rows_and_a_repeating_form_repeats(study):
