@@ -309,7 +309,8 @@ def test_the_overview_counts_records_and_names_overdue_visits_within_ones_site(s
     html = page(signed_in("coordinator").get(address, headers={"HX-Request": "true"}))
     assert mine.number in html and theirs.number not in html
     enter(mine, "DM", {"age": "50"}, by=cast["coordinator"])
-    assert "in progress</span> <strong>1</strong>" in page(signed_in("coordinator").get(address))
+    rows = reverse("crf:quality-rows", args=[site.study.code])
+    assert f'<a href="{rows}?state=in_progress"><strong>1</strong></a>' in page(signed_in("coordinator").get(address))
     assert mine.number not in page(signed_in("coordinator").get(address))
 
 
