@@ -31,9 +31,11 @@ def publish(*, definition: StudyDefinition, synthetic: bool = False, release: bo
     """
     study = Study.objects.filter(code=definition.code).first()
     authorise(by, Permission.BUILD_IMPORT if study else Permission.STUDY_CREATE, study=study)
-    if study and (present := refuse_version(study, definition)):
-        return present
     with audit.change(by=by):
+        if study:  # somebody else may be publishing the same version at this moment
+            Study.objects.select_for_update().only("pk").get(pk=study.pk)
+            if present := refuse_version(study, definition):
+                return present
         study = studies.define(
             code=definition.code,
             facts=_facts(definition, synthetic),

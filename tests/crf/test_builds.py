@@ -6,15 +6,17 @@ import copy
 import datetime as dt
 import io
 import re
+import threading
 import unicodedata
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
@@ -131,6 +133,23 @@ def test_a_release_is_audited_with_its_approval_and_the_same_again_writes_nothin
 def test_a_release_that_makes_no_sense_is_refused(study, site, manager, what, words):
     with pytest.raises(release.ReleaseRefused, match=words):
         release.release(**{"build": unreleased("1.1"), "sites": [site], "by": manager} | what)
+
+
+def test_of_two_people_who_publish_one_version_at_once_the_second_is_told(transactional_clone, study):
+    ready = threading.Barrier(2)
+
+    def publish(most: int) -> str:
+        ready.wait()
+        try:
+            return unreleased("1.1", lambda raw, items: items["age"].update(range=[0, most])).version
+        except builds.VersionTaken:
+            return "taken"
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as both_at_once:
+        assert sorted(both_at_once.map(publish, [90, 91])) == ["1.1", "taken"]
+    assert study.builds.filter(version="1.1").count() == 1
 
 
 def test_a_build_is_not_released_at_a_site_that_it_does_not_name(study, other_site, manager):
@@ -449,6 +468,17 @@ def test_a_dictionary_of_another_system_becomes_a_version_of_this_study_with_its
     assert (definition.code, definition.version) == ("LIVER", "2.0")
     assert [site.code for site in definition.sites] == ["01", "02"], "its sites stay"
     assert draft.losses[0]["fate"] == "assumed"
+
+
+def test_logic_of_another_system_that_names_a_site_which_is_not_ours_is_kept_as_its_words(study, manager):
+    raw = copy.deepcopy(DEFINITION) | {"version": "9"}
+    raw["sites"] = [{"code": "north", "name": both("North")}]
+    raw["forms"][0]["sections"][0]["items"][2]["show_if"] = "subject.site == 'north'"
+    content = write_metadata(StudyDefinition.from_json(raw), version="1.3.2", created="2026-01-01T00:00:00Z")
+    draft = build_uploads.upload(study=study, file_name="study.xml", content=content, version="2.0", by=manager)
+    item = draft.study_definition.form("DM").item("pregnant")
+    assert item.show_if is None and item.alias["cel:show_if"] == "subject.site == 'north'"
+    assert any("no code 'north'" in loss["en"] for loss in draft.losses)
 
 
 def test_only_who_may_publish_uploads(study):
