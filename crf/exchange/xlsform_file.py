@@ -7,12 +7,15 @@ import re
 import zipfile
 from typing import Any
 
+from python_calamine import CalamineWorkbook
 from pyxform.errors import PyXFormError
 from pyxform.xls2json import workbook_to_json
 from pyxform.xls2json_backends import DefinitionData, get_xlsform
 
 from crf.definitions.errors import DefinitionErrors
 from crf.definitions.model import UNWRITABLE
+from crf.definitions.tables import BadTable
+from crf.definitions.workbooks import refuse_unsafe
 
 from .loss import Loss, refused
 
@@ -38,6 +41,7 @@ def open_xlsform(content: bytes, file: str) -> tuple[dict[str, Any], list[Loss]]
     try:
         data = get_xlsform(content)
         _check_cells(data, file)
+        _check_whole(content, data, file)
         losses += _name_groups(data)
         _exchange_quotes(data, KEEP)
         warnings: list[str] = []
@@ -134,6 +138,28 @@ def _check_cells(data: DefinitionData, file: str) -> None:
                         file, number, f"{sheet}.{column}", f"单元格超过{MAX_CELL}个字符",
                         f"a cell of more than {MAX_CELL} characters", "请缩短", "shorten it",
                     )  # fmt: skip
+
+
+def _check_whole(content: bytes, data: DefinitionData, file: str) -> None:
+    """Refuse rows that pyxform does not see: those below sixty empty ones, or beyond the size that a sheet claims."""
+    if content.startswith(XLSX):
+        try:
+            refuse_unsafe(content)
+        except BadTable as bad:
+            raise refused(file, 1, "", bad.zh, bad.en, bad.remedy_zh, bad.remedy_en) from bad
+    book = CalamineWorkbook.from_filelike(io.BytesIO(content))
+    for name in book.sheet_names:
+        sheet = name.strip().lower()
+        if sheet not in ("survey", "choices"):
+            continue
+        rows = [[str(cell).strip() for cell in row] for row in book.get_sheet_by_name(name).iter_rows()]
+        named = [at for at, cell in enumerate(rows[0]) if cell] if rows else []
+        last = max((number for number, row in enumerate(rows, start=1) if any(row[at] for at in named)), default=1)
+        if last > len(getattr(data, sheet) or ()) + 1:
+            raise refused(
+                file, last, sheet, "该行之前有过多空行,不会被读取", "the row is below too many empty rows to be read",
+                "删除空行并重新保存", "remove the empty rows and save it again",
+            )  # fmt: skip
 
 
 def _name_groups(data: DefinitionData) -> list[Loss]:

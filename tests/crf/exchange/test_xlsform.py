@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 
@@ -206,6 +207,17 @@ def with_part(name: str, xml: bytes) -> bytes:
     return out.getvalue()
 
 
+def gap(empty: int) -> bytes:
+    return workbook(SURVEY + "\n |" * empty + "\n" + "text | last_of_all | Last | 最后")
+
+
+def claimed(rows: str) -> bytes:
+    """The same workbook with another size in its sheet."""
+    with zipfile.ZipFile(io.BytesIO(workbook())) as source:
+        sheet = source.read("xl/worksheets/sheet1.xml")
+    return with_part("xl/worksheets/sheet1.xml", re.sub(rb'<dimension ref="[^"]*"', rows.encode(), sheet))
+
+
 def huge_cell() -> bytes:
     with zipfile.ZipFile(io.BytesIO(workbook())) as source:
         return source.read("xl/sharedStrings.xml").replace(b"Family name", b"A" * 10_000_000)
@@ -233,10 +245,17 @@ XXE = b'<?xml version="1.0"?><!DOCTYPE w [<!ENTITY e SYSTEM "file:///etc/passwd"
         (workbook("type | name | label\nbegin_group | a | A\ntext | b | B"), "f.xlsx:2"),
         (workbook("type | name | label\ntext | a | A\nnote | b | ${nobody}"), "nobody"),
         (workbook("kind | title\nx | y"), "f.xlsx"),
+        (gap(61), "below too many empty rows"),
+        (claimed('<dimension ref="A1:L9"'), "to be read"),
     ],
 )  # fmt: skip
 def test_a_bad_workbook_gets_one_clear_error(content: bytes, says: str) -> None:
     assert says in one_error(content)
+
+
+def test_a_few_empty_rows_part_no_question_from_its_form() -> None:
+    (form,) = read_xlsform(gap(40), file="f.xlsx").definition.forms
+    assert "last_of_all" in form.items
 
 
 WORDS = st.sampled_from(
