@@ -142,7 +142,7 @@ def import_columns(request: HttpRequest, code: str, import_id: int) -> HttpRespo
         except Refusal as refusal:
             problem = refusal.of(language())
         else:
-            name = request.POST.get("name", "")
+            name = _line_of(request, "name")
             import_jobs.assign(upload=upload, mapping=mapping, name=name, by=request.user)
             import_jobs.preview(upload=upload, by=request.user)
             return redirect("crf:import", code, import_id)
@@ -187,7 +187,12 @@ def import_preview(request: HttpRequest, code: str, import_id: int) -> HttpRespo
     if request.method == "POST":
         return _act(request, upload)
     kinds = {one["kind"]: one["count"] for one in _kinds(upload)}
-    kind = request.GET.get("kind") or next((one for one in ImportLine.Kind.values if kinds.get(one)), "")
+    asked = request.GET.get("kind")
+    kind = (
+        asked
+        if asked in ImportLine.Kind.values
+        else next((one for one in ImportLine.Kind.values if kinds.get(one)), "")
+    )
     lines = upload.lines.filter(kind=kind)
     page = Paginator(lines, PER_PAGE).get_page(request.GET.get("page"))
     definition = definition_of(upload.study)
@@ -232,8 +237,13 @@ def _act(request: HttpRequest, upload: Import) -> HttpResponse:
 
 def _start(request: HttpRequest, upload: Import) -> HttpResponse:
     mode = request.POST.get("mode") if request.POST.get("mode") in Import.Mode.values else Import.Mode.ALL
-    import_jobs.start(upload=upload, mode=str(mode), reason=request.POST.get("reason", ""), by=request.user)
+    import_jobs.start(upload=upload, mode=str(mode), reason=_line_of(request, "reason"), by=request.user)
     return redirect("crf:import", upload.study.code, upload.pk)
+
+
+def _line_of(request: HttpRequest, name: str) -> str:
+    """What was typed in a field of one line, without the characters that no line has and no database keeps."""
+    return "".join(one if one.isprintable() else " " for one in request.POST.get(name, "")).strip()
 
 
 def _stop(request: HttpRequest, upload: Import) -> HttpResponse:

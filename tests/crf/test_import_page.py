@@ -140,6 +140,16 @@ def test_changed_values_are_shown_old_and_new_and_ask_for_a_reason(browser, addr
     assert Record.history.first().history_change_reason == "source corrected"
 
 
+def test_characters_that_nobody_types_do_no_harm(browser, address, subject):
+    upload(browser, address)
+    assign(browser, name="lab\x00")
+    one = Import.objects.get()
+    assert browser.get(reverse("crf:import", args=["LIVER", one.pk]), {"kind": "\x00", "page": "x"}).status_code == 200
+    act(browser, "start", mode="all", reason="as\x00agreed")
+    work()
+    assert (ImportMapping.objects.get().name, Record.history.get().history_change_reason) == ("lab", "as agreed")
+
+
 def test_refused_rows_are_listed_and_only_the_good_ones_can_be_imported(browser, address, site, subject, coordinator):
     enrol(site, by=coordinator)
     upload(browser, address, GOOD + "01-0002,BASELINE,2026-03-02,<b>about</b>\n")
