@@ -9,10 +9,10 @@ from typing import Any
 from django.db.models import BigIntegerField, CharField, Count, F, Func, Q, QuerySet, Value
 from django.db.models.functions import Cast, Concat, Mod
 
-from crf.definitions.model import Form, NotInDefinition
+from crf.definitions.model import Form, NotInDefinition, StudyDefinition
 from crf.definitions.rows import flat
 from crf.definitions.sampling import PARTS, in_share, value_digest
-from crf.models import Record, SdvPlan, SourceVerification
+from crf.models import Record, SdvPlan, SourceVerification, StudyBuild
 from crf.selectors import definition_of
 from registry.models import Study, Subject, User, Visit
 from registry.permissions import Permission
@@ -65,7 +65,7 @@ def due_records(study: Study, user: User, plan: SdvPlan) -> QuerySet[Record]:
     found = Record.objects.visible_to(user, needs=Permission.RECORD_VIEW).filter(subject__study=study)
     if plan.scope == Scope.ALL:
         return found
-    condition = Q(form__in=forms_with_critical_items(study)) if _critical_count(plan) else Q(pk__in=[])
+    condition = _has_critical_items(study) if _critical_count(plan) else Q(pk__in=[])
     if plan.scope in SAMPLED:
         found = found.alias(sdv_part=_part(plan))
         condition |= Q(sdv_part__lt=plan.percentage * PARTS // 100)
@@ -76,9 +76,22 @@ def _critical_count(plan: SdvPlan) -> bool:
     return plan.scope == Scope.CRITICAL or plan.critical_always
 
 
+def _has_critical_items(study: Study) -> Q:
+    """Records in whose own build an item of the form is critical."""
+    found = Q(pk__in=[])
+    for build in StudyBuild.objects.filter(study=study):
+        if forms := _critical_forms(build.study_definition):
+            found |= Q(build=build, form__in=forms)
+    return found
+
+
 def forms_with_critical_items(study: Study) -> list[str]:
     """The forms of the present build in which an item is critical."""
-    return [form.oid for form in definition_of(study).forms if any(item.critical for item in form.questions.values())]
+    return _critical_forms(definition_of(study))
+
+
+def _critical_forms(definition: StudyDefinition) -> list[str]:
+    return [form.oid for form in definition.forms if any(item.critical for item in form.questions.values())]
 
 
 class _FirstBytes(Func):

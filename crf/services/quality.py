@@ -258,6 +258,9 @@ def _keep(study: Study, found: Iterable[Found]) -> None:
             before.details, before.state, before.explanation = one.details, QualityFinding.State.OPEN, ""
             before.found_at = timezone.now()
             before.save()
+        elif before.subject_id is None and before.details != one.details:  # what is told of a site is as of this run
+            before.details = one.details
+            before.save()
     for place, before in stored.items():
         if place not in present and before.state != QualityFinding.State.GONE:
             before.state = QualityFinding.State.GONE

@@ -228,11 +228,15 @@ def _keep(held: SourceVerification, record: Record) -> None:
 
 
 def _is_complete(held: SourceVerification, record: Record, plan: SdvPlan | None = None) -> bool:
-    """Whether every item due stands verified, and nothing due changed or went since."""
-    if held.changed.keys() - entered_values(record).keys():
+    """Whether every item due stands verified, and nothing due changed or went since.
+
+    Where nothing is due, the form is verified only as a whole.
+    """
+    entered = entered_values(record)
+    if held.changed.keys() - entered.keys():
         return False  # a verified value was cleared: nothing is left to be due there, and yet nobody looked
     due = due_items(plan or plan_of(record.subject.study), record, record.subject, record.visit)
-    return due <= held.items.keys()
+    return (due or entered.keys()) <= held.items.keys()
 
 
 def _tell(kind: str, record: Record, items: Sequence[str]) -> Any:

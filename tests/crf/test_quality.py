@@ -81,6 +81,20 @@ def test_what_was_explained_comes_back_only_when_it_changes(study, cast, albumin
     assert (found.state, found.explanation, found.details["value"]) == ("open", "", 5.5)
 
 
+def test_what_is_told_of_a_site_is_as_of_the_last_run_and_stays_explained(study, site, cast, coordinator):
+    def told(number):
+        for _each in range(number):
+            enter(enrol(site, by=coordinator), "LB", {"albumin": "40"}, by=coordinator)
+        quality.run(study=study, by=cast["monitor"])
+        (found,) = findings(rule="missingness", item="bilirubin")
+        return found
+
+    quality.dismiss(finding=told(10), explanation="no such test here", by=cast["monitor"])
+    found = told(2)
+    assert (found.details["asked"], found.state, found.explanation) == (12, "dismissed", "no such test here")
+    assert found.history.count() == told(0).history.count() == 3
+
+
 def test_a_person_at_two_sites_is_told_at_each_and_numbers_only_to_who_may_see_them(
     study, site, other_site, cast, client
 ):

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from crf.models import Query, QueryView, SdvPlan, SourceVerification
 from crf.services import queries, records, sdv
-from tests.study import enrol, enter, publish
+from tests.study import enrol, enter, person, publish
 
 pytestmark = pytest.mark.django_db
 
@@ -307,6 +307,23 @@ def test_a_page_of_another_sites_query_is_not_found(sign_in, study, query):
     client = sign_in("stranger")
     assert client.get(at("query", study, query.pk)).status_code == 404
     assert client.get(at("api-query", study, query.pk)).status_code == 404
+
+
+def test_what_is_named_under_another_study_is_left_alone(sign_in, study, query, record, cast):
+    """The keys are of this study, the address of one in which the person has every right."""
+    other = publish(code="OTHER").study
+    outsider, monitor = person("outsider", study=other, role="data_manager"), person("spy", study=other, role="monitor")
+    client = sign_in("monitor")
+    for user in (outsider, monitor):
+        client.force_login(user)
+        for act in ("close", "reopen", "assign", "answer"):
+            given = {"query": [query.pk], "act": act, "text": "mine", "priority": "3"}
+            client.post(at("act-on-queries", other), given)
+        client.post(at("sdv-verify", other), {"record": [f"{record.pk}-{record.revision}"]})
+        assert client.get(at("queries", other, text=query.public_id)).context["lines"] == []
+    query.refresh_from_db()
+    record.refresh_from_db()
+    assert (query.status, query.priority, record.status) == ("open", 2, "complete")
 
 
 def test_a_locked_record_is_asked_about_on_its_page(sign_in, subject, record, cast):

@@ -1,5 +1,7 @@
 """Source data verification: what a plan wants compared, what stands verified, and what a later change takes away."""
 
+import copy
+
 import pytest
 from django.core.exceptions import PermissionDenied
 from hypothesis import given
@@ -34,6 +36,16 @@ def critical_age():
     [section] = demographics["sections"]
     age, *rest = section["items"]
     return [demographics | {"sections": [section | {"items": [age | {"critical": True}, *rest]}]}, *others]
+
+
+def critical(name):
+    """The small study's forms from the second on, this item of one of them critical."""
+    forms = copy.deepcopy(DEFINITION["forms"][1:])
+    [item] = [
+        i for form in forms if form["oid"] == oid for s in form["sections"] for i in s["items"] if i["name"] == name
+    ]
+    item["critical"] = True
+    return forms
 
 
 @pytest.fixture
@@ -208,6 +220,24 @@ def test_only_critical_items_are_due_where_the_plan_says_so(record, monitor, stu
     assert due_items(made, record, record.subject, record.visit) == {"age"}
     assert sdv.verify(record=record, items=["age"], by=monitor).is_complete
     assert status_of(record) == "verified"
+
+
+def test_where_nothing_is_due_a_form_is_verified_only_as_a_whole(record, monitor, study):
+    sample = plan(study, monitor, scope="subjects", percentage=1, critical_always=False)
+    assert due_items(sample, record, record.subject, record.visit) == set()
+    assert not sdv.verify(record=record, items=["sex"], by=monitor).is_complete and status_of(record) == "complete"
+    assert sdv.verify(record=record, by=monitor).is_complete and status_of(record) == "verified"
+
+
+def test_a_record_is_due_by_the_critical_items_of_its_own_build(record, monitor, study, site, coordinator):
+    made = plan(study, monitor, scope="critical")
+    publish(version="2.0", forms=[*DEFINITION["forms"][:1], *critical("albumin")])
+    later = enrol(site, by=coordinator)
+    enter(later, "DM", {"age": "50", "sex": "M"}, by=coordinator, complete=True)
+    blood = enter(later, "LB", BLOOD, by=coordinator, complete=True)
+    everything = Record.objects.select_related("subject", "visit")
+    by_rule = {one.pk for one in everything if due_items(made, one, one.subject, one.visit)}
+    assert by_rule == set(due_records(study, monitor, made).values_list("pk", flat=True)) == {record.pk, blood.pk}
 
 
 def test_a_new_plan_weighs_again_what_stands_verified(record, monitor, study):
