@@ -41,10 +41,8 @@ def critical_age():
 def critical(name):
     """The small study's forms from the second on, this item of one of them critical."""
     forms = copy.deepcopy(DEFINITION["forms"][1:])
-    [item] = [
-        i for form in forms if form["oid"] == oid for s in form["sections"] for i in s["items"] if i["name"] == name
-    ]
-    item["critical"] = True
+    items = {item["name"]: item for form in forms for section in form["sections"] for item in section["items"]}
+    items[name]["critical"] = True
     return forms
 
 
