@@ -190,7 +190,7 @@ def compiled(source: str) -> Expression:
 
 
 class Comparison(NamedTuple):
-    """Two sides of an expression that are compared, each as its text where it is a name or a literal, else empty.
+    """Two sides of an expression that are compared: each a name, a literal, `count()` for a call, or empty.
 
     `ordered` is the expression with `<=` between them where it asks whether they are equal: CEL calls values of two
     types unequal, and has no order between them, so that only the latter is an error.
@@ -219,16 +219,31 @@ def comparisons(source: str) -> Iterator[Comparison]:
 
 
 def _side_before(texts: list[str]) -> str:
-    """The name or literal that ends here."""
+    """What ends here."""
     start = len(texts)
+    if texts[-1:] == [")"]:
+        start = _opening(texts)
+        return f"{texts[start - 1]}()" if start and texts[start - 1].isidentifier() else ""
     while start and (texts[start - 1] == "." or texts[start - 1].isidentifier()):
         start -= 1
     return "".join(texts[start:]) or _literal("".join(texts[-1:]))
 
 
+def _opening(texts: list[str]) -> int:
+    """Where the bracket opens that closes at the end; 0 where it does not."""
+    depth = 0
+    for at in range(len(texts) - 1, -1, -1):
+        depth += (texts[at] == ")") - (texts[at] == "(")
+        if not depth:
+            return at
+    return 0
+
+
 def _side_after(texts: list[str]) -> str:
-    """The name or literal that begins here."""
+    """What begins here."""
     texts = texts[1:] if texts[:1] == ["-"] else texts
+    if texts[1:2] == ["("] and texts[0].isidentifier():
+        return f"{texts[0]}()"
     end = next((at for at, text in enumerate(texts) if text != "." and not text.isidentifier()), len(texts))
     is_more = texts[max(end, 1) : max(end, 1) + 1] in (["("], ["["], ["."])
     return "" if is_more else "".join(texts[:end]) or _literal("".join(texts[:1]))

@@ -32,6 +32,8 @@ MOST_TRIED = 6  # comparisons with a calculated side; each costs as much as the 
 DATES = ("today", "subject.enrolled_on", "visit.occurred_on")  # the facts that are dates
 KINDS = {"integer": "number", "decimal": "number", "choices": "list", "group": "list"}
 KINDS |= {"date": "day", "datetime": "day", "time": "time", "choice": "code"}
+COUNTED = ("count", "days", "months", "years", "number", "round", "sum", "abs", "floor", "ceil", "ln", "log10", "sqrt")
+RESULTS = {"given": "bool", "string": "text"} | dict.fromkeys(COUNTED, "number")
 TEXTS_OF_ANY = ({"text", "day"}, {"text", "time"}, {"text", "code"})
 
 
@@ -89,6 +91,8 @@ def _unlike(
 
 def _kind(side: str, kinds: Mapping[str, str]) -> str:
     """What one side of a comparison is: number, list, bool, day, time, code, or text, which may be any of the last."""
+    if side.endswith("()"):
+        return RESULTS.get(side[:-2], "")
     if side in kinds:
         return KINDS.get(kinds[side], "text")
     if side in FACTS or side.startswith(("subject.", "visit.")):
@@ -103,7 +107,7 @@ def _kind(side: str, kinds: Mapping[str, str]) -> str:
 def _runs_through(text: str, names: tuple[str, ...], specimens: list[list[Any]]) -> bool:
     try:
         expression = compiled(text)
-        for values in _runs(specimens):
+        for values in _in_step(specimens):
             expression.evaluate(dict(zip(names, values, strict=True)).get)
     except BadExpression:  # it was fine before we changed it
         return True
@@ -145,11 +149,15 @@ def _row_specimens(columns: dict[str, list[Any]]) -> list[Any]:
     return [RowList(rows), RowList(rows[:1]), RowList()]
 
 
-def _runs(specimens: list[list[Any]]) -> Iterator[tuple[Any, ...]]:
-    """Some combinations: each list in step with the others, then a few of the full product."""
+def _in_step(specimens: list[list[Any]]) -> Iterator[tuple[Any, ...]]:
     longest = max((len(values) for values in specimens), default=1)
     for index in range(min(longest, MOST_RUNS)):
         yield tuple(values[index % len(values)] for values in specimens)
+
+
+def _runs(specimens: list[list[Any]]) -> Iterator[tuple[Any, ...]]:
+    """Some combinations: each list in step with the others, then a few of the full product."""
+    yield from _in_step(specimens)
     yield from itertools.islice(itertools.product(*specimens), MOST_RUNS)
 
 

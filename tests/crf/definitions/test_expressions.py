@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from crf.definitions.expressions import (
     BadExpression,
+    Comparison,
     ExpressionFailed,
+    comparisons,
     compile_expression,
     evaluate_expression,
 )
@@ -124,6 +126,25 @@ def test_strings_compared_with_a_name_are_known():
     }  # fmt: skip
 
 
+WORDS = [
+    "a", "forms.A.b", "1", "2.5", "'x'", "(", ")", "[", "]", ",", "==", "<", "&&", "||", "!", "+", "-", "/", "?", ":",
+    "in", "given(", "coalesce(", "min(", "null", "true", ".contains(",
+]  # fmt: skip
+SOUP = st.lists(st.sampled_from(WORDS), max_size=14)
+
+
+def test_both_sides_of_each_comparison_are_known():
+    found = comparisons("a == 'X' && count(b) != -2 || forms.DM.c in ['P', 1] && (d + 1) < string(e) && f == [1]")
+    assert [(left, right) for left, right, _ordered in found] == [
+        ("a", "'X'"), ("count()", "2"), ("forms.DM.c", "'P'"), ("forms.DM.c", "1"), ("", "string()"),
+    ]  # fmt: skip
+
+
+@for_all(SOUP)
+def test_any_soup_of_tokens_has_comparisons_or_none(tokens):
+    assert all(isinstance(one, Comparison) for one in comparisons(" ".join(tokens)))
+
+
 def test_an_item_may_have_the_name_of_a_function():
     assert evaluate_expression("albi + albi(20, 40) < 0", {"albi": -1}) is True
 
@@ -138,13 +159,6 @@ def test_a_function_without_a_result_writes_nothing_to_the_log(caplog):
 def test_any_text_compiles_or_is_refused(text):
     with contextlib.suppress(BadExpression, ExpressionFailed):
         compile_expression(text).evaluate(lambda name: 1)
-
-
-WORDS = [
-    "a", "forms.A.b", "1", "2.5", "'x'", "(", ")", "[", "]", ",", "==", "<", "&&", "||", "!", "+", "-", "/", "?", ":",
-    "in", "given(", "coalesce(", "min(", "null", "true", ".contains(",
-]  # fmt: skip
-SOUP = st.lists(st.sampled_from(WORDS), max_size=14)
 
 
 @for_all(SOUP, st.sampled_from([None, 1, 2.5, "x", ["x"], {"missing": "unknown", "reason": ""}]))
