@@ -87,6 +87,8 @@ def preview_import(*, job_id: int, import_id: int) -> None:
     with jobs.running(job_id) as progress:
         upload = Import.objects.select_related("study", "by", "job").get(pk=import_id)
         import_jobs.run_preview(upload=upload, progress=progress, by=upload.by)
+        if progress.job:
+            progress.job.refresh_from_db()
 
 
 @shared_task(acks_late=True)

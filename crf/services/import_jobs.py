@@ -154,24 +154,30 @@ def preview(*, upload: Import, by: User) -> Import:
 
 
 def run_preview(*, upload: Import, progress: jobs.Progress, by: User) -> Import:
-    """The preview's lines and numbers, in place of those of an earlier one."""
+    """The preview's lines and numbers, in place of those of an earlier one; stopped, it leaves the earlier one."""
     authorise(by, Permission.RECORD_IMPORT, study=upload.study)
-    if upload.state in (State.RUNNING, State.DONE):
+    if upload.state in (State.RUNNING, State.DONE) or (upload.job and upload.job.state == Job.State.CANCELLED):
         return upload
     content = import_files.get(upload.key)
     progress.start(max(1, content.count(b"\n")))
-    lines = _Lines(upload)
-    with audit.request(source="import"), transaction.atomic():
-        ImportLine.objects.filter(upload=upload).delete()
+    lines, aside = _Lines(upload), _Aside(progress.job)
+    try:
+        with audit.request(source="import"), transaction.atomic():
+            ImportLine.objects.filter(upload=upload).delete()
 
-        def each(number: int, batch: Batch) -> None:
-            lines.add(batch)
-            progress.step(by=batch.rows)
+            def each(number: int, batch: Batch) -> None:
+                lines.add(batch)
+                if aside.is_stopped(batch.rows):
+                    raise _Stopped
 
-        plan = imports.preview(**_asked(upload, content), each=each, by=by)
-        _note(upload, plan, lines.refused)
-        upload.state = State.PREVIEWED
-        upload.save()
+            plan = imports.preview(**_asked(upload, content), each=each, by=by)
+            _note(upload, plan, lines.refused)
+            upload.state = State.PREVIEWED
+            upload.save()
+    except _Stopped:
+        return upload
+    finally:
+        aside.close()
     progress.finish({"rows": plan.counts["rows"], "refused": plan.counts["refused"]})
     return upload
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from django.db import connection
 
@@ -94,7 +95,8 @@ def commit(
     with audit.request(source="import"):
         planner = Planner(study, mapping, definition=definition_of(study), keys=bulk.SequenceKeys(), by=by)
         readings = enumerate(_readings(planner, source, mapping))
-        told = {"file": file_name, "sha256": hashlib.sha256(content).hexdigest()}
+        told: dict[str, Any] = {"file": file_name, "sha256": hashlib.sha256(content).hexdigest()}
+        told |= {"went_on_after_part": after} if after >= 0 else {}
         work = _Commit(study, planner, Plan(source.encoding), reason, told, each, by)
         if mode == ALL:
             work.all(readings, fingerprint)
@@ -114,7 +116,7 @@ class _Commit:
         planner: Planner,
         plan: Plan,
         reason: str,
-        told: dict[str, str],
+        told: dict[str, Any],
         each: EachBatch | None,
         by: User,
     ) -> None:

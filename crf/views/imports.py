@@ -206,7 +206,7 @@ def import_preview(request: HttpRequest, code: str, import_id: int) -> HttpRespo
         "modes": Import.Mode.choices,
         "changes_something": _changes_something(upload),
         "can_start": upload.state == Import.State.PREVIEWED and not upload.is_busy,
-        "is_over": upload.state in (Import.State.DONE, Import.State.STOPPED, Import.State.FAILED),
+        "is_over": upload.state != Import.State.PREVIEWED,
     }
     return render_page(request, "crf/import.html", context)
 

@@ -15,10 +15,11 @@ from django.db import connections, transaction
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from crf import tasks
 from crf.definitions.mapping import read_mapping
 from crf.models import Import, ImportLine, Record
 from crf.services import import_jobs, import_source, imports, integrity
-from registry.models import AuditEvent, Subject
+from registry.models import AuditEvent, Job, Subject
 from registry.services.people import system_user
 from tests import servers
 from tests.study import DEFINITION, both, enrol, enter, publish
@@ -246,6 +247,32 @@ def test_stopping_keeps_what_the_mode_promises(ready, monkeypatch, mode, left):
     assert integrity.problems() == []
 
 
+def test_a_preview_is_seen_on_its_way_and_can_be_stopped(ready, monkeypatch):
+    read = import_source.read_batches
+    monkeypatch.setattr(import_source, "read_batches", lambda *about: read(*about, size=20))
+    ready.job = import_jobs.jobs.create(kind="records.preview", study=ready.study, by=ready.by)
+    ready.save()
+    is_stopped, seen = import_jobs._Aside.is_stopped, []
+
+    def press_stop(self, rows):
+        found = is_stopped(self, rows)
+        aside = connections["default"].copy()
+        with aside.cursor() as cursor:
+            cursor.execute("SELECT done FROM registry_job WHERE id = %s", [ready.job_id])
+            seen.append(cursor.fetchone()[0])
+        aside.close()
+        if len(seen) == 3:
+            pressed_elsewhere(ready)
+        return found
+
+    monkeypatch.setattr(import_jobs._Aside, "is_stopped", press_stop)
+    lines = ImportLine.objects.count()
+    tasks.preview_import(job_id=ready.job_id, import_id=ready.pk)
+    assert seen == [0, 20, 40, 40]
+    assert Job.objects.get(pk=ready.job_id).state == "cancelled"
+    assert ImportLine.objects.count() == lines and Record.objects.count() == 0
+
+
 def pressed_elsewhere(upload) -> None:
     """The button is pressed by another process: on a connection of its own."""
     aside = connections["default"].copy()
@@ -325,6 +352,8 @@ def test_a_process_that_is_killed_leaves_whole_parts_and_the_next_one_goes_on(
     import_jobs.run(upload=ready, progress=import_jobs.jobs.Progress(ready.job), by=ready.by)
     assert Record.objects.count() == Record.history.count() == 120
     assert (Import.objects.get().state, Import.objects.get().result["records_new"]) == ("done", 120)
+    told = AuditEvent.objects.filter(kind="records.import").latest("pk").details
+    assert (told["records_new"], told.get("went_on_after_part")) == (120 - left, None if mode == "all" else 2)
 
 
 def test_progress_is_seen_before_the_import_commits(ready, monkeypatch):

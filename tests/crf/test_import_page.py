@@ -409,3 +409,17 @@ def test_whose_the_records_of_a_redcap_project_are_is_chosen_on_the_page(client)
     assert work().result["subjects_new"] == 2
     again = text_of(upload(client, to, content, name="small.project.xml"))
     assert re.search(r"<dt>Changed values</dt><dd>0</dd>", again), "what was chosen is remembered for the study"
+
+
+def test_a_preview_that_never_came_can_be_asked_for_again(browser, address, subject, monkeypatch):
+    upload(browser, address)
+    monkeypatch.setattr(import_jobs, "AT_ONCE_BYTES", 1)
+    assign(browser)
+    act(browser, "stop")
+    one = Import.objects.get()
+    tasks.preview_import(job_id=one.job_id, import_id=one.pk)
+    page = text_of(browser.get(reverse("crf:import", args=["LIVER", one.pk])))
+    assert "There is no preview yet" in page and "Preview again" in page and "Assign the columns" in page
+    monkeypatch.setattr(import_jobs, "AT_ONCE_BYTES", 1000)
+    assert "New values" in text_of(act(browser, "preview"))
+    assert Import.objects.get().state == "previewed"
