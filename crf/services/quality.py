@@ -16,6 +16,7 @@ from crf.definitions.values import BadValue, refuse_unprintable
 from crf.models import QualityFinding, QualityRun, Query
 from crf.quality import dates, digits, missingness, outliers, words
 from crf.selectors import definition_of, event_of
+from crf.selectors.builds import definitions_in_force
 from crf.selectors.quality import (
     Answers,
     SamePerson,
@@ -142,11 +143,14 @@ class _Reading:
         self.settings = self.definition.quality
         self.site_codes = dict(self.study.sites.values_list("pk", "code"))
         self.site_keys = {code: key for key, code in self.site_codes.items()}
+        # A form that the present build dropped is still entered at the sites that go on with an earlier one.
+        elsewhere = {form.oid: form for one in definitions_in_force(self.study).values() for form in one.forms}
+        self.forms = elsewhere | {form.oid: form for form in self.definition.forms}
 
     def findings(self, progress: Progress) -> list[Found]:
         found = [*self.people(), *self.visits()]
-        progress.start(len(self.definition.forms))
-        for form in self.definition.forms:
+        progress.start(len(self.forms))
+        for form in self.forms.values():
             found += self.form(form)
             progress.step(form.oid)
         return found
@@ -298,20 +302,22 @@ def _ask(study: Study, definition: StudyDefinition, found: Iterable[Found], by: 
     asking = {f"rule:{rule}" for rule in set(definition.quality.to_query) - set(definition.quality.off)}
     waiting = Query.objects.filter(study=study, cause__startswith="rule:").exclude(status=Query.Status.CLOSED)
     for cause in sorted(asking | set(waiting.order_by().values_list("cause", flat=True).distinct())):
-        asked = _asked(definition, cause.removeprefix("rule:"), to_ask) if cause in asking else []
+        asked = _asked(study, cause.removeprefix("rule:"), to_ask) if cause in asking else []
         queries.settle(study=study, cause=cause, found=asked, origin=Query.Origin.RULE, by=by)
 
 
-def _asked(definition: StudyDefinition, rule: str, found: Iterable[Found]) -> list[queries.Found]:
+def _asked(study: Study, rule: str, found: Iterable[Found]) -> list[queries.Found]:
     """The findings of a rule as questions; one about a visit is asked at its first form.
 
-    A visit that the present build has no more has no form to ask at: it is only told.
+    A visit that the build in force at its site has no more has no form to ask at: it is only told.
     """
+    in_force = definitions_in_force(study)
     about = [one for one in found if one.rule == rule and one.visit is not None and one.subject is not None]
     codes = dict(Visit.objects.filter(pk__in={one.visit for one in about}).values_list("pk", "event"))
     asked = []
     for one in about:
         assert one.visit is not None and one.subject is not None
+        definition = in_force[one.site]
         event = event_of(definition, codes[one.visit])
         form = one.form or (event.forms[0] if event else "")
         if not form:

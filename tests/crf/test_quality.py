@@ -310,6 +310,21 @@ def test_each_site_is_measured_by_the_build_in_force_there(study, site, other_si
     assert asked == {(mine.pk, "DM"), (mine.pk, "LB"), (theirs.pk, "DM"), (theirs.pk, "LB"), (theirs.pk, "QOL")}
 
 
+def test_the_rules_look_at_each_site_by_its_own_build(study, site, other_site, cast, coordinator):
+    """The newer build, in force next door, has another first form and no adverse events."""
+    baseline, *others = DEFINITION["events"][:2]
+    events = [baseline | {"forms": ["LB", "DM"]}, *others]
+    kept = [form for form in DEFINITION["forms"] if form["oid"] != "AE"]
+    tomorrow = timezone.localdate() + dt.timedelta(days=1)
+    people = [enrol(site, by=coordinator), enrol(other_site, by=cast["stranger"])]
+    enter(people[0], "AE", {"ae_term": "fever"}, event="LOG", by=coordinator)
+    newer(site, other_site, forms=kept, events=events, quality={"to_query": ["future_date"]})
+    for subject in people:
+        visits.occurred(visit=subject.visits.get(event="BASELINE"), on=tomorrow, by=cast["data_manager"])
+    assert quality.run(study=study, by=cast["data_manager"]).records == 1
+    assert dict(Query.objects.values_list("subject", "form")) == {people[0].pk: "DM", people[1].pk: "LB"}
+
+
 def test_what_is_due_is_listed_over_all_forms_and_sites(study, site, cast, coordinator, client):
     subject = enrol(site, by=coordinator)
     enter(subject, "DM", {"age": "52"}, by=coordinator)
