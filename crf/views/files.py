@@ -26,6 +26,9 @@ def add_file(request: HttpRequest, item: str, **address: Any) -> HttpResponse:
     """Store one file for one item; answers the item's value, which the form then carries, or why not (422)."""
     place = place_or_404(request, **address, blind=True)
     authorise(request.user, Permission.RECORD_ENTER, subject=place.subject)
+    if not place.may_enter:
+        told = _("This record is locked in a dataset; it must be unlocked first.")
+        return JsonResponse({"problem": told}, status=422)
     upload, asked = request.FILES.get("file"), _file_item(place, item)
     if upload is None or asked is None:
         return JsonResponse({"problem": _("No file was chosen.")}, status=422)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -258,6 +259,19 @@ class TestFiles:
         assert b"".join(answer.streaming_content) == PDF
         assert answer["Content-Disposition"].startswith("attachment") and answer["X-Content-Type-Options"] == "nosniff"
         assert answer["Content-Type"] == "application/octet-stream" and "no-store" in answer["Cache-Control"]
+
+    def test_no_address_leads_to_the_storage(self, signed_in, subject, cast, settings):
+        self.add(subject, cast["coordinator"])
+        row, client = Attachment.objects.get(), signed_in("coordinator")
+        for root in ("/", "/media/", "/static/", "/storage/", "/var/storage/"):
+            assert client.get(f"{root}{row.key}").status_code == 404
+        served = [
+            settings.STATIC_ROOT,
+            *(one[1] if isinstance(one, tuple) else one for one in settings.STATICFILES_DIRS),
+        ]
+        folder = Path(os.environ["STORAGE_FOLDER"]).resolve()
+        assert not settings.MEDIA_URL.strip("/") and not settings.MEDIA_ROOT
+        assert not any(folder.is_relative_to(Path(one).resolve()) for one in served)
 
     def test_it_is_found_under_its_own_subject_only(self, signed_in, subject, site, cast):
         value = self.add(subject, cast["coordinator"])

@@ -7,9 +7,10 @@ import json
 import re
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from crf.models import Record
+from crf.models import Attachment, Record
 from crf.selectors import record_changes
 from crf.services import records
 from tests.browser import page_of
@@ -206,6 +207,35 @@ def test_a_file_control_takes_the_types_of_its_item_and_carries_what_is_stored(s
     assert "multipart/form-data" in page
     broken = send(signed_in, subject, {"value-scan": '{"file": "x"}'})
     assert broken.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("report.exe", b"MZ", "no pdf file"),
+        ("report.png", b"\x89PNG\r\n\x1a\n", "no pdf file"),
+        ("report.pdf", b"%PDF-1.4" + bytes(2**20), "at most 1 MB"),
+        ("report.pdf", b"MZ\x90\x00", "does not hold a pdf"),
+        ("report.pdf", b"%PDF-1.4 /JavaScript (x) %%EOF", "scripts"),
+        ("report.pdf", b"", "empty"),
+    ],
+)
+def test_a_file_of_another_type_size_or_content_is_refused_at_the_door(signed_in, subject, name, content, told):
+    upload = {"file": SimpleUploadedFile(name, content)}
+    answer = signed_in.post(address(subject, name="crf:add-file", item="scan"), upload)
+    assert answer.status_code == 422 and told in answer.json()["problem"]
+    whole = send(signed_in, subject, {"file-scan": SimpleUploadedFile(name, content)})
+    assert (whole.status_code == 422 and told in text(whole)) or not content, "without script it comes with the form"
+    assert not Attachment.objects.exists()
+
+
+def test_a_locked_record_takes_no_file(signed_in, subject, coordinator, cast):
+    send(signed_in, subject, {"value-alt": "20"})
+    records.lock(records=[saved()], reason="dataset", by=cast["pi"])
+    upload = {"file": SimpleUploadedFile("report.pdf", b"%PDF-1.4\n%%EOF")}
+    answer = signed_in.post(address(subject, name="crf:add-file", item="scan"), upload)
+    assert answer.status_code == 422 and "locked" in answer.json()["problem"]
+    assert not Attachment.objects.exists()
 
 
 def test_a_long_form_comes_page_by_page_and_keeps_what_is_not_on_the_page(signed_in, subject):
