@@ -7,6 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from crf.models import Draft, Record
+from crf.services import drafts
 from tests.browser import answered_by, page_of
 from tests.study import enrol, enter
 
@@ -124,6 +125,30 @@ def test_a_line_that_hangs_is_no_line_and_an_answer_from_elsewhere_is_not_kept(s
         page.fill("#value-age", "49")
         state_says(page, "draft kept")
     assert Draft.objects.get().fields["value-age"] == ["49"]
+
+
+def test_what_lies_on_one_computer_waits_for_what_was_typed_later_on_another(signed_in, subject, cast):
+    me, visit = cast["coordinator"], subject.visits.get(event="BASELINE")
+    later = {"visit": visit, "form": "DM", "repeat": 1, "revision": 0, "fields": {"value-age": ["60"]}, "by": me}
+    with page_of(signed_in("coordinator")) as page:
+        page.goto(address(subject))
+        page.route(re.compile("/draft/"), lambda route: route.abort())
+        page.fill("#value-age", "47")
+        state_says(page, "no connection")
+        page.evaluate("document.getElementById('record').dataset.kept = 'yes'")  # no question on leaving
+        page.goto("about:blank")
+        page.unroute(re.compile("/draft/"))
+        page.wait_for_timeout(1100)
+        page.meanwhile(lambda: drafts.keep(**later))
+        page.goto(address(subject))
+        page.wait_for_timeout(1500)
+        assert page.input_value("#value-age") == "60"
+        assert page.meanwhile(lambda: Draft.objects.get().fields) == {"value-age": ["60"]}
+        page.click("button[value=save]")
+        page.locator(".conflict").wait_for()  # saved; what lay here is brought and compared with it
+        row = page.inner_text(".conflict tbody tr")
+        assert "47" in row and "60" in row
+    assert Record.objects.get().data["age"] == 60
 
 
 def test_what_was_typed_earlier_never_arrives_last(signed_in, subject):

@@ -165,16 +165,24 @@
       const { at } = JSON.parse(store.getItem(one));
       if (Date.now() - at > MIRROR_DAYS * 86400e3) store.removeItem(one);
     }
-    const kept = store.getItem(name);
-    if (!kept) return;
+    const place = Object.keys(store).find((candidate) => candidate === name || candidate.startsWith(`${name}@`));
+    if (!place) return;
+    const { at, sealed } = JSON.parse(store.getItem(place));
+    if (Number(form.dataset.draftAt ?? 0) * 1000 > at) {
+      // Typed elsewhere since then: that comes first, and this when that is saved.
+      store.setItem(`${name}@${at}`, store.getItem(place));
+      if (place === name) store.removeItem(name);
+      return;
+    }
     let plain;
     try {
-      plain = await open(JSON.parse(kept).sealed);
+      plain = await open(sealed);
     } catch {
       return; // sealed with a key that is no more
     }
     if ((await send(form.dataset.draftUrl, new URLSearchParams(plain))) !== "kept") return;
-    forget();
+    clearTimeout(mirrorTimer);
+    store.removeItem(place);
     passing = true;
     window.location.reload();
   }
