@@ -370,7 +370,7 @@ class _Builder:
             raw |= {"value_type": planned.kind, "derive": planned.derive}
         if planned.codelist:
             raw["codelist"] = planned.codelist
-        if planned.precision is not None:
+        if planned.precision is not None and planned.kind == "decimal":
             raw["precision"] = planned.precision
         if row.identifier.lower() == "y":
             raw["role"] = "identifier"

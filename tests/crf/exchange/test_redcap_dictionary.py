@@ -181,6 +181,7 @@ def test_rows_of_a_group_become_an_instrument_of_their_own() -> None:
         "a,f,,calc,A,NAN,,,,,,,,,,,,",
         "a,f,,text,A,,,,,,,,no,,,,,",
         "a,f,,calc,A,stdev([record_id]),,,1,2,,,,,,,,",
+        "a,f,,text,A,,,number_2dp,,,,,,,,,,\"@CALCTEXT(if([record_id]='1','x','y'))\"",
     ],
 )
 def test_what_becomes_something_else_is_still_written_as_it_was(row: str) -> None:
