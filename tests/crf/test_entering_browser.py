@@ -55,6 +55,11 @@ EXPIRED = """() => {
   const signIn = { url: "/sign-in/?next=/", ok: true, status: 200 };
   window.fetch = async (...asked) => (window.expired ? signIn : real(...asked));
 }"""
+SOON = """
+  const real = AbortSignal.timeout;
+  window.soon = 99;
+  AbortSignal.timeout = (within) => real.call(AbortSignal, window.soon ?? within);
+"""
 ELSEWHERE = """() => {
   const real = window.fetch;
   window.elsewhere = true;
@@ -109,14 +114,13 @@ def test_a_lost_line_loses_nothing_not_even_with_a_reload(signed_in, subject):
 
 def test_a_line_that_hangs_is_no_line_and_an_answer_from_elsewhere_is_not_kept(signed_in, subject):
     with page_of(signed_in("coordinator")) as page:
-        page.add_init_script(
-            "const real = AbortSignal.timeout; AbortSignal.timeout = () => real.call(AbortSignal, 99);"
-        )
+        page.add_init_script(SOON)
         page.goto(address(subject))
         page.route(re.compile("/draft/"), lambda route: None)
         page.fill("#value-age", "47")
         state_says(page, "no connection")
         page.unroute(re.compile("/draft/"))
+        page.evaluate("window.soon = undefined")
         page.evaluate(ELSEWHERE)
         page.fill("#value-age", "48")
         state_says(page, "signed out")
