@@ -624,8 +624,12 @@ def _control(item: Item, codelist: Codelist | None) -> str:
 def _options(item: Item, codelist: Codelist | None, answer: Any, language: str) -> tuple[Option, ...]:
     if codelist is None or item.type not in ("choice", "choices"):
         return ()
-    chosen = answer if isinstance(answer, list) else [answer] if isinstance(answer, str) else []
-    return tuple(Option(c.code, c.label.of(language), c.code in chosen) for c in codelist.choices)
+    held = answer if isinstance(answer, list) else [answer]
+    chosen = [str(one) for one in held if isinstance(one, str | int | float) and one != ""]
+    found = [Option(c.code, c.label.of(language), c.code in chosen) for c in codelist.choices]
+    # What an earlier version offered is shown, or the next save would take it away unseen.
+    gone = "已不在选项中" if language.startswith("zh") else "no longer a choice"
+    return (*found, *(Option(one, f"{one} ({gone})", True) for one in chosen if one not in codelist.by_code))
 
 
 def fields_of(name: str, answer: Any) -> dict[str, list[str]]:

@@ -433,7 +433,8 @@ def display_value(
         return ("、" if language.lower().startswith("zh") else ", ").join(labels)
     if isinstance(value, dict | list):
         return _reference_text(value, language)
-    text = value.replace("T", " ") if kind == "datetime" else _number_text(item, value)
+    # A value that a migration kept may be of another type than the item has now.
+    text = value.replace("T", " ") if kind == "datetime" and isinstance(value, str) else _number_text(item, value)
     return f"{text} {item.unit}" if unit and item.unit else text
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from django.db.models import Count, QuerySet
 
 from crf.definitions.difference import Change, difference
 from crf.definitions.model import StudyDefinition
-from crf.models import BuildDraft, BuildRelease, Record, StudyBuild
+from crf.definitions.values import display_value
+from crf.models import BuildDraft, BuildRelease, Record, StudyBuild, definition_of_build
+from crf.selectors import orphans
 from registry.models import Study
 
 Versioned = StudyBuild | BuildDraft
@@ -51,6 +55,34 @@ def waiting_at_sites(study: Study, build: StudyBuild) -> dict[int, dict[str, int
 def changes_between(old: Versioned, new: Versioned) -> tuple[Change, ...]:
     """Every change from `old` to `new`; kept for a while, since a review looks at it form by form."""
     return _changes(_Key(old), _Key(new))
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """An answer that no item of the record's form asks for, in the words of the version that did."""
+
+    place: str
+    label: str
+    text: str
+
+
+def orphans_of(record: Record, language: str) -> list[Orphan]:
+    """What the record holds that its form does not ask (any more); one query, and only where there is something."""
+    held = orphans(record)
+    builds = record.history.order_by("-revision").values_list("build", flat=True) if held else ()
+    studies = [definition_of_build(build) for build in dict.fromkeys(builds)]
+    return [_orphan(studies, record.form, place, value, language) for place, value in held.items()]
+
+
+def _orphan(studies: list[StudyDefinition], oid: str, place: str, value: Any, language: str) -> Orphan:
+    asked, _at, version = place.partition("@")
+    for study in sorted(studies, key=lambda one: not f"{version}.".startswith(f"{one.version}.")):
+        form = next((one for one in study.forms if one.oid == oid), None)
+        if form is not None and form.has(asked):
+            item = form.item(asked)
+            text = display_value(item, study.codelist(item), value, language, unit=True)
+            return Orphan(place, item.label.of(language), text)
+    return Orphan(place, "", str(value))
 
 
 class _Key:

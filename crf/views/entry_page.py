@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 from crf import forms
 from crf.definitions.rows import ROW
 from crf.models import Record
-from crf.selectors import CasebookRow, last_row_of, orphans, read_entry, visit_row
+from crf.selectors import CasebookRow, last_row_of, read_entry, visit_row
+from crf.selectors.builds import orphans_of
 from crf.services import drafts
 from crf.views.marks import Marks
 from crf.views.places import Place, links
@@ -164,7 +165,7 @@ def _around(request: HttpRequest, place: Place) -> dict[str, Any]:
         "is_double": place.form.double_entry,
         "history_url": place.url_of("crf:record-history"),
         "marks": Marks(place),
-        "orphans": orphans(place.record) if place.record and not place.is_second else {},
+        "orphans": orphans_of(place.record, language()) if place.record and not place.is_second else [],
         "next_repeat_url": place.next_repeat_url,
     }
 

@@ -20,6 +20,7 @@ from crf import tasks
 from crf.definitions.model import StudyDefinition
 from crf.exchange import yaml_zip
 from crf.models import Record, StudyBuild
+from crf.selectors.builds import Orphan, orphans_of
 from crf.services import build_uploads, builds, migrate, records, release
 from registry import jobs
 from registry.jobs import Progress
@@ -324,6 +325,20 @@ def test_a_record_that_somebody_saves_meanwhile_keeps_both(transactional_clone, 
     assert not Record.objects.exclude(build=build).exists()
 
 
+def test_a_code_that_is_gone_is_shown_and_no_save_of_the_page_takes_it_away(study, subject, manager):
+    record = enter(subject, "DM", {"age": "50", "sex": "M"}, by=system_user())
+    brought(subject, next_version(study, narrower), manager)
+    client = Client(headers={"accept-language": "en"})
+    client.force_login(manager)
+    address = reverse("crf:edit-record", args=["LIVER", subject.number, "BASELINE", 1, "DM", 1])
+    shown = client.get(address).content.decode()
+    assert "M (no longer a choice)" in shown and "&#x27;M&#x27; is not one of" in shown
+    posted = {"revision": 2, "value-age": "51", "value-sex": "M", "reason": "typo", "reason-text": "typo"}
+    client.post(address, posted)
+    record.refresh_from_db()
+    assert record.data == {"age": 50, "sex": "M"}, "refused until somebody decides"
+
+
 def test_what_is_no_longer_asked_is_shown_with_the_record(study, subject, manager):
     enter(subject, "DM", {"age": "50", "sex": "F", "pregnant": "Sentinel"}, by=system_user())
     brought(subject, next_version(study, narrower), manager)
@@ -332,3 +347,11 @@ def test_what_is_no_longer_asked_is_shown_with_the_record(study, subject, manage
     address = reverse("crf:edit-record", args=["LIVER", subject.number, "BASELINE", 1, "DM", 1])
     shown = client.get(address).content.decode()
     assert "No longer asked" in shown and "Sentinel" in shown and 'id="value-pregnant"' not in shown
+    assert "Pregnant" in shown, "in the words of the version that asked"
+
+
+def test_what_was_put_aside_is_shown_in_the_unit_that_it_was_entered_in(study, subject, manager):
+    record = enter(subject, "LB", {"albumin": "40"}, by=system_user())
+    brought(subject, next_version(study, lambda raw, items: items["albumin"].update(unit="g/dL")), manager)
+    record.refresh_from_db()
+    assert orphans_of(record, "en") == [Orphan("albumin@1.0", "Albumin", "40.0 g/L")]

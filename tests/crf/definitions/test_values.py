@@ -182,6 +182,14 @@ def test_anything_that_looks_like_a_number_or_date_is_read_or_refused(kind, raw)
         assert read(kind, value) == value
 
 
+@pytest.mark.parametrize(
+    "kind", ["text", "integer", "decimal", "date", "time", "datetime", "choice", "choices", "file"]
+)
+@pytest.mark.parametrize("value", [5, 2.5, "x", ["x"], {"missing": "unknown", "reason": ""}, [{"row": 1, "a": 2}]])
+def test_a_value_that_a_migration_kept_is_shown_whatever_the_item_is_now(kind, value):
+    assert display_value(Item(name="q", type=kind, label=Text(zh="问", en="q")), None, value, "en", unit=True)
+
+
 def test_a_text_is_kept_as_it_was_typed_but_for_outer_spaces():
     assert Text(zh=" 甲 ", en="A").of("zh-hans") == "甲"
     assert read("text", "=1+1") == "=1+1"
