@@ -227,6 +227,32 @@ def test_each_finding_leads_to_what_it_is_about(study, site, cast, albumins, cli
         assert client.get(address).status_code == 200
 
 
+def test_a_site_that_rounds_or_differs_is_told_in_both_languages(site, other_site, cast, client):
+    group = {"name": {"zh": "用药", "en": "Medication"}, "rows": {"name": "meds", "max": 150}}
+    dose = {"name": "dose", "type": "integer", "label": {"zh": "剂量", "en": "Dose"}}
+    forms = [dict(form) for form in DEFINITION["forms"]]
+    forms[2]["sections"] = [*forms[2]["sections"], group | {"items": [dose]}]
+    newer(site, forms=forms)
+    rounded, measured = range(50, 650, 5), range(1000, 1960, 8)
+    for at, by, doses in (
+        (site, cast["coordinator"], rounded),
+        (other_site, cast["stranger"], [n + i % 10 for i, n in enumerate(measured)]),
+    ):
+        rows = [{"row": number, "dose": str(dose)} for number, dose in enumerate(doses, 1)]
+        enter(enrol(at, by=by), "AE", {"ae_term": "x", "meds": rows}, event="LOG", by=by)
+    quality.run(study=site.study, by=cast["data_manager"])
+    found = sorted((one.rule, one.site.code, one.item) for one in findings())
+    assert found == [("digit_preference", "01", "dose"), ("site_shift", "01", "dose"), ("site_shift", "02", "dose")]
+    client.force_login(cast["data_manager"])
+    for language, words in (
+        ("zh-hans", ["末位 0、5 占 100%", "本中心中位数"]),
+        ("en", ["in 100 % of 120 values", "median"]),
+    ):
+        client.cookies["django_language"] = language
+        html = page(client.get(reverse("crf:quality-findings", args=[site.study.code])))
+        assert all(word in html for word in words), language
+
+
 def test_a_finding_in_a_repeating_group_names_its_row(cast, site, coordinator):
     group = {"name": {"zh": "用药", "en": "Medication"}, "rows": {"name": "meds"}}
     dose = {"name": "dose", "type": "decimal", "label": {"zh": "剂量", "en": "Dose"}}
