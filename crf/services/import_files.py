@@ -8,7 +8,8 @@ import hmac
 import io
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator
 
 import xlsxwriter
 from cryptography.exceptions import InvalidTag
@@ -111,6 +112,33 @@ def refused_rows(table: Table, problems: dict[int, str]) -> tuple[list[str], Ite
             yield [*(cells[at] for at in own), str(number), problems[number]]
 
     return header, rows()
+
+
+def refused_as_xml(content: bytes, rows: Collection[int]) -> bytes:
+    """The file with those subjects only about whom a line is refused; every line keeps its number."""
+    kept: list[bytes] = []
+    told, at, line = sorted(rows), 0, 1
+    for start, end in _subjects(content):
+        first = line + content.count(b"\n", at, start)
+        breaks = content.count(b"\n", start, end)
+        line = first + breaks
+        is_refused = bisect_left(told, first) < bisect_right(told, line)
+        kept += [content[at:start], content[start:end] if is_refused else b"\n" * breaks]
+        at = end
+    return b"".join([*kept, content[at:]])
+
+
+def _subjects(content: bytes) -> Iterator[tuple[int, int]]:
+    """Where each SubjectData begins and ends; what is not closed is none."""
+    start = content.find(b"<SubjectData")
+    while start >= 0:
+        end = content.find(b">", start)
+        if content[end - 1 : end] != b"/":
+            end = content.find(b">", max(content.find(b"</SubjectData", start), 0))
+        if end < start:
+            return
+        yield start, end + 1
+        start = content.find(b"<SubjectData", end)
 
 
 def disarmed(cell: str) -> str:

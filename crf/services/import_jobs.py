@@ -20,7 +20,7 @@ from crf.definitions.workbooks import sheet_names
 from crf.models import Import, ImportLine, ImportMapping
 from crf.services import import_files, imports
 from crf.services.import_plan import Batch, Plan
-from crf.services.import_source import Source, format_of, open_source, sent_rows
+from crf.services.import_source import Source, format_of, is_xml, open_source, sent_rows
 from registry import audit, jobs
 from registry.models import Job, Study, User
 from registry.permissions import Permission, authorise
@@ -344,8 +344,13 @@ def discard_old(*, by: User) -> int:
 
 
 def refused(*, upload: Import, format: str, language: str, by: User) -> bytes:
-    """The refused rows as they were sent, each with what is wrong with it: corrected, it can be sent again."""
+    """The refused rows as they were sent, each with what is wrong with it: corrected, it can be sent again.
+
+    As `xml`, the subjects of an XML file about whom something is refused. Raises Gone where there is none.
+    """
     _authorise(upload, by, is_over="")
+    if format == "xml":
+        return _refused_xml(upload)
     told: dict[int, list[str]] = defaultdict(list)
     places: list[list[str]] = []
     for line in upload.lines.filter(kind=ImportLine.Kind.REFUSED):
@@ -360,6 +365,13 @@ def refused(*, upload: Import, format: str, language: str, by: User) -> bytes:
         return write([import_files.ROW_COLUMN, "column", import_files.PROBLEM_COLUMN], places)
     problems = {row: " | ".join(told.get(row, [])) for row in upload.refused_rows}
     return write(*import_files.refused_rows(table, problems))
+
+
+def _refused_xml(upload: Import) -> bytes:
+    content = import_files.get(upload.key)
+    if not is_xml(content):
+        raise import_files.Gone(upload.key)
+    return import_files.refused_as_xml(content, upload.refused_rows)
 
 
 def _authorise(upload: Import, by: User, is_over: str | None = None) -> None:

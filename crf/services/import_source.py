@@ -92,9 +92,13 @@ def format_of(content: bytes) -> str:
     return "redcap" if names & OF_REDCAP else "csv"
 
 
+def is_xml(content: bytes) -> bool:
+    return content[:4096].lstrip(SPACE).startswith(XML)
+
+
 def sent_rows(content: bytes, *, format: str, sheet: str = "") -> Table | None:
     """The rows of a file as they were sent, REDCap's too; None for XML, which has none."""
-    if content[:4096].lstrip(SPACE).startswith(XML):
+    if is_xml(content):
         return None
     return open_source(content, format="csv" if format == "redcap" else format, sheet=sheet).table
 

@@ -36,6 +36,7 @@ MOST_VALUES = 60  # of one record on a page of the preview
 CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "xml": "application/xml",
 }
 FORMATS = (
     ("", gettext_lazy("recognise it")),
@@ -206,6 +207,7 @@ def import_preview(request: HttpRequest, code: str, import_id: int) -> HttpRespo
         "modes": Import.Mode.choices,
         "changes_something": _changes_something(upload),
         "can_start": upload.state == Import.State.PREVIEWED and not upload.is_busy,
+        "is_xml": upload.format == "odm" or upload.file_name.lower().endswith(".xml"),
         "is_over": upload.state != Import.State.PREVIEWED,
     }
     return render_page(request, "crf/import.html", context)
@@ -301,7 +303,7 @@ def _change(definition: StudyDefinition, form: Any, address: str, old: Any, new:
 def import_refused(request: HttpRequest, code: str, import_id: int, format: str) -> HttpResponse:
     """The refused rows with what is wrong with each, to be corrected and sent again."""
     upload = _upload_or_404(request, code, import_id)
-    if format not in ("csv", "xlsx"):
+    if format not in CONTENT_TYPES:
         raise Http404
     try:
         content = import_jobs.refused(upload=upload, format=format, language=language(), by=request.user)

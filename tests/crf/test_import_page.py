@@ -423,3 +423,41 @@ def test_a_preview_that_never_came_can_be_asked_for_again(browser, address, subj
     monkeypatch.setattr(import_jobs, "AT_ONCE_BYTES", 1000)
     assert "New values" in text_of(act(browser, "preview"))
     assert Import.objects.get().state == "previewed"
+
+
+def odm(*subjects: tuple[str, str]) -> str:
+    """Snapshots of one albumin each, every value on a line of its own."""
+    data = "".join(
+        f'<SubjectData SubjectKey="{number}"><StudyEventData StudyEventOID="SE.BASELINE"><FormData FormOID="F.LB">\n'
+        f'<ItemGroupData ItemGroupOID="IG.LB.1">\n<ItemData ItemOID="I.LB.albumin" Value="{value}"/>\n'
+        "</ItemGroupData>\n</FormData></StudyEventData></SubjectData>\n"
+        for number, value in subjects
+    )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<ODM xmlns="http://www.cdisc.org/ns/odm/v1.3" ODMVersion="1.3.2"'
+        ' FileType="Snapshot" FileOID="x" CreationDateTime="2026-01-01T00:00:00+00:00">\n'
+        f'<ClinicalData StudyOID="LIVER" MetaDataVersionOID="MDV.1.0">\n{data}</ClinicalData></ODM>\n'
+    )
+
+
+def test_the_refused_subjects_of_an_xml_file_come_back_to_be_corrected(browser, address, site, subject, coordinator):
+    enrol(site, by=coordinator)
+    page = text_of(upload(browser, address, odm(("01-0001", "39"), ("01-0002", "about")), name="odm.xml"))
+    assert "Refused subjects (XML)" in page
+    act(browser, "start", mode="good", reason="")
+    one = work()
+    assert [record.subject for record in Record.objects.all()] == [subject]
+    to = reverse("crf:import-refused", args=["LIVER", one.pk, "xml"])
+    content = browser.get(to).content.decode()
+    assert "01-0001" not in content and "01-0002" in content
+    [line] = ImportLine.objects.filter(kind="refused").values_list("row", flat=True)
+    assert "about" in content.splitlines()[line - 1], "the lines keep their numbers"
+    upload(browser, address, content.replace("about", "41"), name="odm.xml")
+    act(browser, "start", mode="all", reason="")
+    work()
+    assert sorted(record.data["albumin"] for record in Record.objects.all()) == [39, 41]
+    upload(browser, address)
+    assert (
+        browser.get(reverse("crf:import-refused", args=["LIVER", Import.objects.latest("pk").pk, "xml"])).status_code
+        == 404
+    )
