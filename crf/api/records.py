@@ -44,13 +44,16 @@ def _inside(value: Any) -> Iterable[Any]:
 
 
 class RecordBody(serializers.Serializer):
-    """What PUT takes: typed values by item, and the revision they were based on."""
+    """What PUT takes: typed values by item, and the revision they are based on (0: there is no record yet).
+
+    The revision is never left out, since answers based on another one would overwrite what somebody saved meanwhile.
+    """
 
     data = serializers.DictField(child=serializers.JSONField(allow_null=True))
     comments = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False)
     reason = serializers.CharField(allow_blank=True, default="")
     complete = serializers.BooleanField(default=False)
-    expected_revision = serializers.IntegerField(min_value=0, required=False, allow_null=True, default=None)
+    expected_revision = serializers.IntegerField(min_value=0)
 
 
 class SubjectList(APIView):

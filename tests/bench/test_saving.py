@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 
 import pytest
 from django.db import connection, transaction
@@ -63,12 +64,12 @@ def plain_tables(database: str) -> list[int]:
     return json.loads(made.stdout)
 
 
-def throughput(clients, urls, bodies) -> float:
+def throughput(clients, urls, body) -> float:
     """Saves per second of all people together."""
 
     def work(client, url):
         for _save in range(SAVES):
-            client.ask("PUT", url, next(bodies))
+            client.ask("PUT", url, body(url))
 
     seconds = together([lambda c=client, u=url: work(c, u) for client, url in zip(clients, urls, strict=True)])
     return PEOPLE * SAVES / seconds
@@ -91,22 +92,27 @@ def bare(repeats: int) -> float:
 def test_a_save_through_http_keeps_up_with_a_plain_endpoint(own_database, subjects, capsys):
     coordinator, of_people = subjects
     keys = plain_tables(own_database)
-    number = itertools.count(1)
-    ours = ({"data": answers(n), "reason": "benchmark"} for n in number)
-    theirs = ({"subject": "1", "reason": "benchmark", **answers(n)} for n in number)
+    numbers, revisions = Shared(itertools.count(1)), Counter[str]()
+
+    def ours(url: str) -> dict:
+        revisions[url] += 1  # each person saves a record of their own
+        return {"data": answers(next(numbers)), "reason": "benchmark", "expected_revision": revisions[url]}
+
+    def theirs(_url: str) -> dict:
+        return {"subject": "1", "reason": "benchmark", **answers(next(numbers))}
+
     code = of_people[0].study.code
     our_urls = [f"/api/studies/{code}/subjects/{one.number}/visits/BASELINE/1/WIDE/1/" for one in of_people]
     their_urls = [f"/plain/{key}/" for key in keys]
     with serving(own_database) as server:
         clients = [server.client(coordinator) for _person in range(PEOPLE)]
         for client, mine, plain in zip(clients, our_urls, their_urls, strict=True):
-            client.ask("PUT", mine, next(ours))
-            client.ask("PUT", plain, next(theirs))
-        our_bodies, their_bodies = Shared(ours), Shared(theirs)
+            client.ask("PUT", mine, ours(mine))
+            client.ask("PUT", plain, theirs(plain))
         ratios, seconds = [], []
         for _round in range(ROUNDS):
-            mine = throughput(clients, our_urls, our_bodies)
-            plain = throughput(clients, their_urls, their_bodies)
+            mine = throughput(clients, our_urls, ours)
+            plain = throughput(clients, their_urls, theirs)
             ratios.append(mine / plain)
             seconds.append(PEOPLE / mine)
             with capsys.disabled():
@@ -125,11 +131,11 @@ def test_a_save_through_http_keeps_up_with_a_plain_endpoint(own_database, subjec
 
 
 class Shared:
-    """A generator that threads may share."""
+    """A counter that threads may share."""
 
-    def __init__(self, bodies) -> None:
-        self.bodies, self.lock = bodies, threading.Lock()
+    def __init__(self, numbers) -> None:
+        self.numbers, self.lock = numbers, threading.Lock()
 
     def __next__(self):
         with self.lock:
-            return next(self.bodies)
+            return next(self.numbers)

@@ -14,13 +14,14 @@ def record(site, coordinator):
     return "/api/studies/LIVER/subjects/01-0001/visits/BASELINE/1/DM/1/"
 
 
-def put(client, address, data, **more):
-    return client.put(address, {"data": data, **more}, content_type="application/json", HTTP_ACCEPT_LANGUAGE="en")
+def put(client, address, data, on=0, **more):
+    body = {"data": data, "expected_revision": on, **more}
+    return client.put(address, body, content_type="application/json", HTTP_ACCEPT_LANGUAGE="en")
 
 
 def test_a_record_is_saved_and_the_trail_says_through_the_api(client, coordinator, record):
     client.force_login(coordinator)
-    answer = put(client, record, {"age": "52", "sex": "M"}, expected_revision=0)
+    answer = put(client, record, {"age": "52", "sex": "M"})
     assert answer.status_code == 200 and answer.json()["data"] == {"age": 52, "sex": "M"}
     assert Record.objects.get().history.get().history_source == "api"
     assert client.get(record).json()["digest"] == Record.objects.get().digest
@@ -37,10 +38,18 @@ def test_what_cannot_be_read_is_refused_by_item(client, coordinator, record):
 def test_a_stale_revision_gets_what_is_there_now(client, coordinator, record):
     client.force_login(coordinator)
     put(client, record, {"age": "52"})
-    put(client, record, {"age": "53"}, reason="source")
-    answer = put(client, record, {"age": "54"}, reason="mine", expected_revision=1)
+    put(client, record, {"age": "53"}, on=1, reason="source")
+    answer = put(client, record, {"age": "54"}, on=1, reason="mine")
     assert answer.status_code == 409 and answer.json()["current"] == client.get(record).json()
     assert answer.json()["current"]["data"] == {"age": 53}
+
+
+def test_answers_that_name_no_revision_are_refused(client, coordinator, record):
+    client.force_login(coordinator)
+    body = {"data": {"age": "52"}}
+    answer = client.put(record, body, content_type="application/json", HTTP_ACCEPT_LANGUAGE="en")
+    assert answer.status_code == 400 and "expected_revision" in answer.json()
+    assert not Record.objects.exists()
 
 
 def test_another_site_finds_nothing_and_another_role_may_not_write(client, cast, record):
