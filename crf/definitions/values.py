@@ -181,7 +181,7 @@ def _parse_text(item: Item, raw: Any) -> str:
     return unicodedata.normalize("NFC", raw)
 
 
-PLAIN = re.compile(r"-?\d{1,12}(?:\.(\d{1,12}))?", re.ASCII)
+PLAIN = re.compile(r"-?\d{1,12}(?:\.(\d{1,10}))?", re.ASCII)
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)$", re.ASCII)
 GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+$", re.ASCII)
 
@@ -221,11 +221,8 @@ def _parse_integer(item: Item, raw: Any) -> int:
     return int(number)
 
 
-PLAIN = re.compile(r"-?\d{1,12}(?:\.(\d{1,10}))?$", re.ASCII)
-
-
 def _parse_decimal(item: Item, raw: Any) -> float:
-    plain = PLAIN.match(raw) if isinstance(raw, str) else None
+    plain = PLAIN.fullmatch(raw) if isinstance(raw, str) else None
     if plain and (item.precision is None or len(plain[1] or "") <= item.precision):
         return float(raw) + 0.0  # nothing to weigh: what most cells of a file are
     number = _decimal(raw)
