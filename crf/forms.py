@@ -9,7 +9,7 @@ once (`section`); the rest stays as it is.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -26,6 +26,7 @@ from crf.definitions.rows import ROW, address
 from crf.definitions.units import units_of
 from crf.definitions.values import TYPED, display_value, is_missing
 from crf.selectors import Entry
+from crf.selectors.series import SeriesChoice
 
 RADIO_LIMIT = 6  # more choices than this are a list to pick from
 SHORT_LABELS = 60  # characters of all labels together that fit on one line
@@ -102,6 +103,7 @@ class ItemView:
     result: Result | None = None
     is_lab: bool = False
     history_url: str = ""
+    link: str = ""  # where the chosen series is looked at
 
     @property
     def is_hard(self) -> bool:
@@ -495,13 +497,14 @@ def sections(
     history_urls: Mapping[str, str],
     page: Page | None = None,
     next_rows: Mapping[str, int] | None = None,
+    series: Sequence[SeriesChoice] = (),
 ) -> list[SectionView]:
     """The form (or one `page` of it) with `answers` as typed, `remarks` as comments, and what was `found`.
 
-    `next_rows` gives, by group, the number that a new row may have.
+    `next_rows` gives, by group, the number that a new row may have; `series` are those of the subject to choose among.
     """
     given = with_blank_rows(form, answers, next_rows or {}) | dict(found.derived)
-    maker = _Maker(study, language, given, remarks, found, history_urls, next_rows or {})
+    maker = _Maker(study, language, given, remarks, found, history_urls, next_rows or {}, series)
     return [maker.section(part) for part in (page or pages(form)[0]).parts]
 
 
@@ -517,9 +520,10 @@ class _Maker:
         found: Evaluation,
         history_urls: Mapping[str, str],
         next_rows: Mapping[str, int],
+        series: Sequence[SeriesChoice],
     ) -> None:
         self.study, self.language, self.answers, self.remarks = study, language, answers, remarks
-        self.history_urls, self.next_rows = history_urls, next_rows
+        self.history_urls, self.next_rows, self.series = history_urls, next_rows, series
         self.hidden = set(found.hidden)
         self.findings: dict[str, list[Remark]] = {}
         for remark in found.remarks:
@@ -563,14 +567,26 @@ class _Maker:
 
     def line(self, item: Item, place: str, answer: Any = None) -> ItemView:
         answer = self.answers.get(place, "") if answer is None else answer
+        line = _line(item, place, self.study.codelist(item), answer, self.language)
         return replace(
-            _line(item, place, self.study.codelist(item), answer, self.language),
+            _among_series(line, answer, self.series) if item.type == "series" and self.series else line,
             visible=place not in self.hidden,
             comment=self.remarks.get(place, ""),
             findings=tuple(self.findings.get(place, ())),
             result=self.results.get(place),
             history_url=self.history_urls.get(place, ""),
         )
+
+
+def _among_series(line: ItemView, answer: Any, series: Sequence[SeriesChoice]) -> ItemView:
+    """The line as a choice among the subject's series; one that is none of them (any more) stays as it was typed."""
+    held = answer if isinstance(answer, dict) else {"series": answer}
+    key = held.get("series") or ""
+    chosen = next((one for one in series if one.key == key), None)
+    options = [Option(line.text if one is chosen else one.key, one.label, one is chosen) for one in series]
+    if line.text and chosen is None:
+        options.append(Option(line.text, str(held.get("label") or key), True))
+    return replace(line, control="select", options=tuple(options), link=chosen.url if chosen else "")
 
 
 def _is_typed(answer: Any) -> bool:

@@ -10,7 +10,9 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from django.db.models import Prefetch, QuerySet
+from django.urls import reverse
 
+from crf.selectors.series import SeriesChoice
 from imaging.dicom import geometry, nifti, pixels
 from imaging.dicom.reasons import Reason, Refused, reason
 from imaging.models import Instance, Segmentation, Series, blobs
@@ -75,6 +77,18 @@ def series_of(study: Study, user: User) -> QuerySet[Series]:
         .select_related("site", "subject__site", "study")
         .prefetch_related(masks_for(user))
     )
+
+
+def series_choices(subject: Subject, user: User) -> Iterable[SeriesChoice]:
+    """The subject's volumes for an item that names one: by UID and number, the newest examination last."""
+    seen = Series.objects.visible_to(user, needs=Permission.IMAGE_VIEW).filter(subject=subject, instances__gt=0)
+    for one in seen.exclude(volume_number=0):
+        words = (str(one.acquired_on or ""), one.title, one.description, f"({one.instances})")
+        yield SeriesChoice(
+            key=f"{one.series_instance_uid}:{one.volume_number}",
+            label=" ".join(word for word in words if word),
+            url=reverse("imaging:series", args=[subject.study.code, one.pk]),
+        )
 
 
 def masks_for(user: User) -> Prefetch:

@@ -16,6 +16,7 @@ from crf.definitions.rows import ROW
 from crf.models import Record
 from crf.selectors import CasebookRow, last_row_of, read_entry, visit_row
 from crf.selectors.builds import orphans_of
+from crf.selectors.series import series_of
 from crf.services import drafts
 from crf.views.marks import Marks
 from crf.views.places import Place, links
@@ -66,6 +67,7 @@ def show(
             history_urls=_history_urls(place, answers),
             page=page,
             next_rows=next_rows,
+            series=series_of(place.subject, request.user) if _names_series(place) else (),
         ),
         "page": page,
         "page_links": forms.page_links(place.form, page, language(), found),
@@ -73,6 +75,10 @@ def show(
     response = render_page(request, "crf/record_edit.html", context | trouble, status=status)
     response["Cache-Control"] = "private, no-store"
     return response
+
+
+def _names_series(place: Place) -> bool:
+    return any(item.type == "series" for item in place.form.questions.values())
 
 
 def last_saved(place: Place) -> Any:
