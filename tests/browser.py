@@ -35,6 +35,23 @@ def chromium() -> str:
 
 
 @contextmanager
+def playwright_and_database() -> Iterator[Any]:
+    """Playwright where the test reads a database between its steps.
+
+    Django keeps connections apart for Playwright's loop, and no test's clean-up sees them: those of a test before are
+    of a database that is gone.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        connections.close_all()
+        try:
+            yield playwright
+        finally:
+            connections.close_all()
+
+
+@contextmanager
 def page_of(client: Any, *, width: int = 1280, height: int = 900, language: str = "en") -> Iterator[Any]:
     """A page whose requests `client` answers, signed in as `client` is.
 

@@ -23,7 +23,7 @@ import pytest
 
 from deploy import processes
 from tests import servers
-from tests.browser import ARGUMENTS, chromium
+from tests.browser import ARGUMENTS, chromium, playwright_and_database
 from tests.study import PASSWORD, enrol, enter, person, publish
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -91,12 +91,10 @@ def address(study, tmp_path, monkeypatch):
 @pytest.fixture
 def walk(address):
     """`walk(role)` opens a signed-in page of that person; what the console complains of is collected."""
-    from playwright.sync_api import sync_playwright
-
     executable = chromium()
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     complaints: list[str] = []
-    with sync_playwright() as playwright, contextlib.ExitStack() as stack:
+    with playwright_and_database() as playwright, contextlib.ExitStack() as stack:
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         stack.callback(browser.close)
 

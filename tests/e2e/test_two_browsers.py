@@ -9,7 +9,7 @@ import pytest
 
 from deploy import processes
 from tests import servers
-from tests.browser import ARGUMENTS, chromium
+from tests.browser import ARGUMENTS, chromium, playwright_and_database
 from tests.study import PASSWORD, enrol, enter, person, publish
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -53,11 +53,8 @@ def address(people_at_site, tmp_path, monkeypatch):
 @pytest.fixture
 def browser(address):
     """`browser(name)` is that person's own Chromium, signed in; what their pages complain of is collected."""
-    from django.db import connections
-    from playwright.sync_api import sync_playwright
-
     executable, complaints = chromium(), []
-    with sync_playwright() as playwright, contextlib.ExitStack() as stack:
+    with playwright_and_database() as playwright, contextlib.ExitStack() as stack:
 
         def opened(username):
             own = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
@@ -68,7 +65,6 @@ def browser(address):
             return page
 
         yield opened
-        connections.close_all()  # those of Playwright's loop, on a database that goes with the test
     assert complaints == []
 
 
