@@ -60,7 +60,8 @@ def tell_presence(request: HttpRequest, **address: Any) -> HttpResponse:
         return HttpResponse(status=204)
     others = presence.seen(**where, typing=request.POST.get("typing") == "yes", by=request.user)
     shown = forms.revision_of(request.POST)
-    saved = entry_page.last_saved(place) if entry_page.revision_now(place) > shown else None
+    is_newer = place.record is not None and place.record.revision > shown
+    saved = entry_page.last_saved(place.record) if place.record and is_newer else None
     return render_page(request, "crf/_presence.html", {"others": others, "newer": saved, "place": place})
 
 

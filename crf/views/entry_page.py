@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -81,9 +84,19 @@ def _names_series(place: Place) -> bool:
     return any(item.type == "series" for item in place.form.questions.values())
 
 
-def last_saved(place: Place) -> Any:
-    """The history row of the record's present revision, with who saved it."""
-    return place.record.history.select_related("history_user").first() if place.record else None
+@dataclass(frozen=True)
+class Saved:
+    """Who saved the record's present revision, and when."""
+
+    revision: int
+    at: dt.datetime
+    by: str
+
+
+def last_saved(record: Record) -> Saved | None:
+    columns = "revision", "history_date", "history_user__full_name", "history_user__username"
+    found = record.history.values_list(*columns).first()
+    return Saved(found[0], found[1], found[2] or found[3] or "") if found else None
 
 
 def is_anothers(request: HttpRequest) -> bool:
@@ -157,7 +170,7 @@ def _around(request: HttpRequest, place: Place) -> dict[str, Any]:
         "visit_forms": links(row, place.subject, here=place.url) if row else [],
         "next_form": next_form(place, row),
         "state": place.record.status if place.record else "not_started",
-        "saved": last_saved(place),
+        "saved": last_saved(place.record) if place.record else None,
         "verify_url": place.url_of("crf:verify-record"),
         "sign_url": place.url_of("crf:sign-record"),
         "unlock_url": place.url_of("crf:unlock-record"),
@@ -193,7 +206,8 @@ def _history_urls(place: Place, answers: Mapping[str, Any]) -> dict[str, str]:
     for group, section in place.form.groups.items():
         held = [row for row in answers.get(group) or [] if isinstance(row, dict)]
         names += [f"{group}[{row[ROW]}].{item.name}" for row in held for item in section.items]
-    return {name: place.url_of("crf:item-history", name) for name in names}
+    history = place.url_of("crf:record-history")
+    return {name: f"{history}{quote(name)}/" for name in names}  # as `reverse` of item-history gives it
 
 
 def language() -> str:

@@ -16,14 +16,19 @@ from registry.permissions import Permission
 
 @dataclass(frozen=True)
 class Mark:
-    """One item: the address of its panel, how many queries wait there or were closed, and its verification."""
+    """One item: where its panel is, how many queries wait there or were closed, and its verification."""
 
-    url: str
+    address: str
+    path: str
     waiting: int
     closed: int
     state: str  # of the query that waits longest for the site: open, answered, or closed
     sdv: str  # verified, changed, or empty
     may_raise: bool
+
+    @property
+    def url(self) -> str:
+        return f"{self.address}?{urlencode({'item': self.path})}"
 
     @property
     def is_shown(self) -> bool:
@@ -58,7 +63,8 @@ class Marks:
         waiting = [query for query in found if query.status != Query.Status.CLOSED]
         is_open = any(query.status == Query.Status.OPEN for query in waiting)
         return Mark(
-            url=f"{self.address}?{urlencode({'item': path})}",
+            address=self.address,
+            path=path,
             waiting=len(waiting),
             closed=len(found) - len(waiting),
             state="open" if is_open else "answered" if waiting else "closed",

@@ -79,12 +79,15 @@ class Server:
 
 
 @contextmanager
-def serving(database: str, *, workers: int = 2, settings_module: str = "tests.bench.settings") -> Iterator[Server]:
-    """gunicorn as it is deployed, on `database`."""
+def serving(
+    database: str, *, workers: int | None = 2, settings_module: str = "tests.bench.settings"
+) -> Iterator[Server]:
+    """gunicorn as it is deployed, on `database`; with as many processes as it is deployed with, or `workers`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    own = {"DJANGO_SETTINGS_MODULE": settings_module, "BIND": f"127.0.0.1:{port}", "WEB_WORKERS": str(workers)}
+    own = {"DJANGO_SETTINGS_MODULE": settings_module, "BIND": f"127.0.0.1:{port}"}
+    own |= {"WEB_WORKERS": str(workers)} if workers else {}
     command = [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.py", "--log-level", "error", "--preload"]
     command += ["--access-logfile", "/dev/null", "deploy.wsgi"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment(database) | own)

@@ -3,6 +3,7 @@
 import datetime as dt
 import html as escaping
 import re
+from urllib.parse import quote
 
 import pytest
 from django.db import connection
@@ -412,3 +413,11 @@ def test_the_address_of_a_record_is_the_one_that_its_route_gives(name, number):
     visit = Visit(event="BASELINE", repeat=2)
     expected = reverse(name, args=["LIVER", number, "BASELINE", 2, "DM", 3])
     assert record_url(name, visit, "DM", 3, subject) == expected
+
+
+@pytest.mark.parametrize("item", ["age", "meds[3].dose"])
+def test_the_history_of_an_item_lies_under_that_of_its_record(item):
+    place = ["LIVER", "01-0001", "BASELINE", 1, "DM", 1]
+    assert (
+        reverse("crf:item-history", args=[*place, item]) == f"{reverse('crf:record-history', args=place)}{quote(item)}/"
+    )
