@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,3 +119,15 @@ def _connect_to(name: str) -> None:
     for alias in connections:
         connections[alias].close()
         connections[alias].settings_dict["NAME"] = name
+
+
+@pytest.fixture
+def signed_in(client: Any, cast: dict[str, Any]) -> Callable[..., Any]:
+    """`signed_in("monitor")`: the test's client as that person of the cast, in English unless asked otherwise."""
+
+    def sign_in(role: str, language: str = "en") -> Any:
+        client.force_login(cast[role])
+        client.cookies["django_language"] = language
+        return client
+
+    return sign_in

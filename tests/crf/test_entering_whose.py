@@ -23,16 +23,6 @@ def visit(subject):
     return subject.visits.get(event="BASELINE")
 
 
-@pytest.fixture
-def signed_in(client, cast):
-    def sign_in(role, language="en"):
-        client.force_login(cast[role])
-        client.cookies["django_language"] = language
-        return client
-
-    return sign_in
-
-
 def address(subject, name="crf:edit-record", form="DM"):
     return reverse(name, args=[subject.study.code, subject.number, "BASELINE", 1, form, 1])
 

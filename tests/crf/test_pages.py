@@ -25,16 +25,6 @@ def subject(site, coordinator):
     return enrol(site, by=coordinator)
 
 
-@pytest.fixture
-def signed_in(client, cast):
-    def sign_in(role, language="en"):
-        client.force_login(cast[role])
-        client.cookies["django_language"] = language
-        return client
-
-    return sign_in
-
-
 def place(subject, form="DM", *, name="crf:edit-record", event="BASELINE", repeat=1, item=None):
     address = [subject.study.code, subject.number, event, 1, form, repeat, *([item] if item else [])]
     return reverse(name, args=address)

@@ -21,16 +21,6 @@ def subject(site, coordinator):
     return enrol(site, by=coordinator, name="张三", hospital_number="H-0815")
 
 
-@pytest.fixture
-def signed_in(client, cast):
-    def sign_in(role, language="en"):
-        client.force_login(cast[role])
-        client.cookies["django_language"] = language
-        return client
-
-    return sign_in
-
-
 def texts(html):
     """The words of a page, so that a fragment can be found in its page whatever the spaces between."""
     return re.sub(r"\s+", " ", html)
