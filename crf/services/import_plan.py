@@ -26,7 +26,7 @@ from registry.permissions import Permission, authorise, rights
 from registry.services import identities, subjects
 
 MAX_NEW_VISITS = 50
-MOST_KEPT = 10_000  # problems, and records with their changes, that a plan of a whole file holds
+MOST_PROBLEMS, MOST_RECORDS = 10_000, 1_000  # that a plan of a whole file holds; a record takes some 15 kB
 REPEATABLE = ("repeating", "unscheduled")
 
 
@@ -139,7 +139,7 @@ COUNTS = ("rows", "subjects_new", "records_new", "records_changed", "records_unc
 
 @dataclass
 class Plan:
-    """The whole import in numbers; of `records`, `visits` and `problems` the first ten thousand."""
+    """The whole import in numbers; of `records` and `visits` the first thousand, of `problems` ten."""
 
     encoding: str = ""
     totals: Counter[str] = field(default_factory=Counter)
@@ -163,8 +163,9 @@ class Plan:
         self.totals.update(batch.counts())
         self.needs_reason = self.needs_reason or batch.needs_reason
         self.prints.append(batch.fingerprint())
-        for kept, more in ((self.records, batch.records), (self.visits, batch.visits), (self.problems, batch.problems)):
-            kept.extend(more[: MOST_KEPT - len(kept)])  # type: ignore[attr-defined]
+        self.records += batch.records[: MOST_RECORDS - len(self.records)]
+        self.visits += batch.visits[: MOST_RECORDS - len(self.visits)]
+        self.problems += batch.problems[: MOST_PROBLEMS - len(self.problems)]
 
     def refuse(self, problem: Problem) -> None:
         self.problems.append(problem)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 import random
@@ -133,13 +134,13 @@ def filled(transactional_clone):
 def test_records_are_imported_at_speed_in_bounded_memory(filled, capsys):
     study, importer = filled
     size = SUBJECTS * VISITS
-    rows = [["subject", "event", "repeat", *HEADER]] + [
+    header = ["subject", "event", "repeat", *HEADER]
+    rows = (
         [f"01-{subject:04d}", "DAY", repeat, *answers(subject * VISITS + repeat)]
         for subject in range(1, SUBJECTS + 1)
         for repeat in range(1, VISITS + 1)
-    ]
-    content = table(rows)
-    del rows
+    )
+    content = table(itertools.chain([header], rows))
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     with one_core(), measured() as done:
