@@ -7,14 +7,15 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from .mapping import Mapping, Source, Target
-from .model import MOST_REPEATS, Form, Item, StudyDefinition
+from .model import MOST_REPEATS, NUMERIC, Form, Item, StudyDefinition
 from .rehearse import rounded
 from .rows import MOST_ROWS, address
 from .tables import BadTable, Row, Table
-from .values import BadValue, parse_value
+from .values import BadValue, parse_value, plain_value
 
 BATCH_ROWS = 1_000
 # What the file of refused rows has beside the columns that were sent; nothing is read from them.
@@ -190,9 +191,14 @@ class _Aim:
         self.empty = {"", *mapping.missing, *target.missing}
         self.convert = _conversion(item, target)
         self.known: dict[str, Any] = {}
+        # Most cells of a large file are plain numbers, and need none of what `_attempt` does.
+        is_plain = item.value_kind in NUMERIC and not target.values and not self.convert
+        self.plain = partial(plain_value, item.value_kind, item.precision) if is_plain else None
 
     def remembered(self, raw: str) -> Any:
-        """The value of a cell, None for an empty one, or BadValue; what was read once is remembered."""
+        """The value of a cell, None for an empty one, or BadValue; what takes long to read is remembered."""
+        if self.plain and raw not in self.empty and (number := self.plain(raw)) is not None:
+            return number
         found = self._attempt(raw)
         if len(self.known) >= MOST_REMEMBERED:
             self.known.clear()

@@ -52,12 +52,8 @@ def parse_value(item: Item, codelist: Codelist | None, raw: Any) -> Any:
     kind = item.value_kind
     if isinstance(raw, str):
         # Most answers of a large file are plain numbers, and need none of what follows.
-        if kind in NUMERIC and (plain := PLAIN.fullmatch(raw)):
-            decimals = len(plain[1] or "")
-            if kind == "integer" and not decimals:
-                return int(raw)
-            if kind == "decimal" and (item.precision is None or decimals <= item.precision):
-                return float(raw) + 0.0  # -0.0 becomes 0.0
+        if kind in NUMERIC and (plain := plain_value(kind, item.precision, raw)) is not None:
+            return plain
         refuse_unprintable(raw)
         raw = _narrow(raw) if kind != "text" else raw.strip()
         if kind not in ("text", "choice", "choices") and (reason := MISSING_WORDS.get(raw.upper())):
@@ -69,6 +65,17 @@ def parse_value(item: Item, codelist: Codelist | None, raw: Any) -> Any:
     if kind in NUMERIC and isinstance(raw, str) and not NUMBER.match(raw) and (split := _split_unit(item, raw)):
         return _parse_measured(item, *split)
     return _PARSERS[kind](item, raw)
+
+
+def plain_value(kind: str, precision: int | None, raw: str) -> int | float | None:
+    """The number that `raw` plainly is, by the rules of an item of this kind; None where it takes more to say."""
+    plain = PLAIN.fullmatch(raw)
+    if plain is None:
+        return None
+    decimals = len(plain[1] or "")
+    if kind == "integer":
+        return None if decimals else int(raw)
+    return float(raw) + 0.0 if precision is None or decimals <= precision else None  # -0.0 becomes 0.0
 
 
 def typed_in_unit(item: Item, raw: Any) -> dict[str, str] | None:

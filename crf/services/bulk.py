@@ -172,7 +172,7 @@ def _json(held: dict[str, Any], name: str) -> str:
     key = f"_bulk_{name}"
     text = held.get(key)
     if text is None:
-        text = held[key] = json.dumps(held[name])
+        text = held[key] = json.dumps(held[name]) if held[name] != {} else "{}"
     return str(text)
 
 

@@ -81,6 +81,8 @@ class Rehearsal:
         records = list(records)
         for record in records:
             _link(record, subject, by_key[record.visit_id])
+        bound = {record.build_id: record.study_definition for record in records}
+        self.definitions = [self.definition, *bound.values()]
         self.records = in_calendar_order(records)
         self.places = {self._place(record): record for record in records}
 
@@ -215,6 +217,8 @@ class Rehearsal:
         self.changed.append((record, paths))
 
     def refresh_dependants(self, changed: Record) -> None:
+        if not any(changed.form in definition.readers for definition in self.definitions):
+            return
         for record in [one for one in self.records if record_rules.reads(one, changed)]:
             if record.pk == changed.pk or record.status == Record.Status.LOCKED:
                 continue

@@ -151,8 +151,7 @@ def test_records_are_imported_at_speed_in_bounded_memory(filled, capsys):
     assert repeated.counts["records_unchanged"] == size
     assert Record.history.count() == size
     assert integrity.problems() == []
-    with measured() as plain:
-        copied()
+    plain = copied()
     cpu = done["python"] + done["postgres"]
     parts = f"{1e6 * done['python'] / size:.0f} µs Python + {1e6 * done['postgres'] / size:.0f} µs PostgreSQL each"
     ratio = cpu / (plain["python"] + plain["postgres"])
@@ -164,12 +163,13 @@ def test_records_are_imported_at_speed_in_bounded_memory(filled, capsys):
               "values into a table without keys, checks or history")  # fmt: skip
         print(f"the same file again (all unchanged): {size / again['wall']:,.0f} records/s")
     assert done["memory"] <= MOST_MEMORY
-    # Seconds of a shared machine say little, a ratio of one run says something: plain COPY makes about 60,000 a second.
-    assert ratio < 40
+    # Seconds of a shared machine say little: this COPY made 60,000 a second when 2,000 were first asked for, and 20,000
+    # on the same kind of machine on another day. Their ratio is what is asked for.
+    assert ratio < 60_000 / PER_SECOND
 
 
-def copied() -> None:
-    """The same answers in typed columns of a bare table."""
+def copied() -> dict[str, float]:
+    """What it costs to COPY the same answers into typed columns of a bare table."""
     items = [name for name in [*HEADER, "sum"]]
     types = {"on": "date", "count": "integer"} | {f"value_{n}": "numeric" for n in range(NUMBERS)} | {"sum": "numeric"}
     rows = Record.objects.values_list("id", "data").iterator(chunk_size=2000)
@@ -177,6 +177,7 @@ def copied() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         columns = ", ".join(f'"{name}" {types.get(name, "text")}' for name in items)
         cursor.execute(f"CREATE TEMPORARY TABLE plain (id bigint, {columns}) ON COMMIT DROP")
-        with cursor.copy("COPY plain FROM STDIN") as copy:
+        with measured() as cost, cursor.copy("COPY plain FROM STDIN") as copy:
             for row in spooled:
                 copy.write_row(json.loads(row))
+    return cost
