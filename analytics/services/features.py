@@ -10,8 +10,8 @@ from analytics.radiomics import Extraction, NotExtractable, Parameters, engine_v
 from analytics.selectors import features as asked
 from analytics.selectors import plans
 from analytics.selectors.features import Wanted
-from imaging import selectors as images
 from imaging.models import Segmentation, Series
+from imaging.selectors import volumes
 from registry import audit
 from registry.jobs import Progress
 from registry.models import User
@@ -63,8 +63,8 @@ def _extract(dataset: Dataset, found: list[Wanted], parameters: Parameters, by: 
     series = next(iter(masks.values())).series
     _guard_as_locked(dataset, series, found, parameters)
     started = time.perf_counter()
-    image = images.volume(series)
-    drawn = {key: images.mask(segmentation) for key, segmentation in masks.items()}
+    image = volumes.volume(series)
+    drawn = {key: volumes.mask(segmentation) for key, segmentation in masks.items()}
     extracted = extract_many(image, drawn, parameters)
     seconds = (time.perf_counter() - started) / len(found)
     with audit.change(by=by):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imaging import selectors
 from imaging.dicom import nifti, segmentation
 from imaging.dicom.reasons import Refused
 from imaging.models import Segmentation, Series, blobs
+from imaging.selectors import volumes
 from imaging.services.intake import pseudonyms
 from registry import audit
 from registry.models import User
@@ -73,7 +73,7 @@ def _read(series: Series, file: bytes | Path, label: int | None) -> segmentation
     content = file if isinstance(file, bytes) else file.read_bytes()
     if len(content) > MAX_BYTES:
         raise Refused("too_large", size=len(content), limit=MAX_BYTES)
-    reference = selectors.grid(series)
+    reference = volumes.grid(series)
     return segmentation.read(content, reference, label=label, series_uids=_names(series, content))
 
 

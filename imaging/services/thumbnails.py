@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imaging import selectors
 from imaging.dicom.geometry import Volume
 from imaging.models import Instance, blobs
+from imaging.selectors import volumes
 
 LONGEST = 256  # pixels
 CT_WINDOW = (-160.0, 240.0)  # soft tissue, HU
@@ -20,7 +20,7 @@ CT_WINDOW = (-160.0, 240.0)  # soft tissue, HU
 def make(volume: Volume, modality: str) -> str:
     """Store the picture; returns its key. Raises Refused where the pixels can't be decoded."""
     frame = volume.frames[len(volume.frames) // 2]
-    plane = selectors.frames(Instance.objects.get(pk=frame.source))[frame.number]
+    plane = volumes.frames(Instance.objects.get(pk=frame.source))[frame.number]
     return blobs.put("thumbnails", png(plane, modality, volume.spacing[:2]), ".png")
 
 

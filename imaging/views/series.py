@@ -14,6 +14,7 @@ from imaging.dicom import nifti
 from imaging.dicom.reasons import Refused
 from imaging.forms import MatchSubject, SeriesFilter
 from imaging.models import Intake, Segmentation, Series, blobs
+from imaging.selectors import volumes
 from imaging.services import series as matching
 from imaging.views.series_page import series_context, series_or_404
 from registry.permissions import Permission, authorise
@@ -81,7 +82,7 @@ def download(request: HttpRequest, code: str, series_id: int) -> HttpResponse:
     """The volume as NIfTI, for drawing: voxels and geometry, nothing else."""
     one = series_or_404(request, code, series_id)
     try:
-        content = nifti.write(selectors.volume(one))
+        content = nifti.write(volumes.volume(one))
     except Refused:
         raise Http404("this series is no usable volume") from None
     return _attachment(content, f"{one.study.code}-series-{one.pk}.nii.gz")

@@ -19,9 +19,9 @@ from analytics.radiomics import Parameters, extract
 from analytics.selectors import features as asked
 from analytics.selectors import frames, plans
 from analytics.services import datasets, evaluations, features
-from imaging import selectors as images
 from imaging.dicom import nifti
 from imaging.models import Segmentation, Series
+from imaging.selectors import volumes
 from imaging.services import intake, segmentations
 from registry.models import AuditEvent, Job
 from registry.services import people
@@ -81,7 +81,7 @@ def mask(series: Series, shift: int) -> bytes:
     voxels = np.zeros(series.geometry["size"][::-1], dtype=np.uint8)
     voxels[1:5, 3 + shift : 11 + shift, 4:12] = 1
     drawn = sitk.GetImageFromArray(voxels)
-    drawn.CopyInformation(images.volume(series))
+    drawn.CopyInformation(volumes.volume(series))
     return nifti.write(drawn)
 
 
@@ -147,7 +147,7 @@ def test_features_are_the_engines_and_the_mean_of_both_readers(dataset, plan):
     series = Series.objects.order_by("pk").first()
     drawn = Segmentation.objects.filter(series=series).order_by("reader__username")
     parameters = Parameters.default("MR").original_only()
-    own = [extract(images.volume(series), images.mask(one), parameters).values for one in drawn]
+    own = [extract(volumes.volume(series), volumes.mask(one), parameters).values for one in drawn]
     found = frames.assemble(dataset, plan).predictors
     column = "T2/tumour/original_firstorder_Mean"
     mean = np.mean([values["original_firstorder_Mean"] for values in own])

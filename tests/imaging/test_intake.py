@@ -17,6 +17,7 @@ from imaging import selectors
 from imaging.dicom import archives, guard
 from imaging.dicom.reasons import Refused
 from imaging.models import Instance, Intake, Quarantined, Series, blobs
+from imaging.selectors import volumes
 from imaging.services import intake, series
 from registry import audit
 from registry.models import AuditEvent
@@ -38,7 +39,7 @@ def test_a_series_is_stored_sorted_and_named(receive, site):
     assert one.geometry["spacing"] == [1.25, 1.5, 4.0]
     assert one.verdict == "pass"
     assert one.acquired_on.isoformat() == "2023-04-17"
-    voxels = sitk.GetArrayFromImage(selectors.volume(one))
+    voxels = sitk.GetArrayFromImage(volumes.volume(one))
     assert voxels[:, 0, 0].tolist() == [1, 2, 3, 4]
     assert blobs.get(one.thumbnail_key).startswith(b"\x89PNG")
 
@@ -89,7 +90,7 @@ def test_the_same_uid_with_other_content_is_quarantined_and_the_first_stays(rece
     content = blobs.get(held.storage_key)
     assert content[128:132] != b"DICM"
     assert guard.parse(blobs.unseal(content)).pixel_array[0, 0] == 77
-    assert sitk.GetArrayFromImage(selectors.volume(Series.objects.get()))[0, 0, 0] == 1
+    assert sitk.GetArrayFromImage(volumes.volume(Series.objects.get()))[0, 0, 0] == 1
     assert AuditEvent.objects.filter(kind="image.quarantine").count() == 1
 
 
@@ -155,7 +156,7 @@ def test_late_slices_complete_a_series_and_the_volume_keeps_its_number(receive):
     before = Series.objects.get()
     assert before.verdict == "fail"
     with pytest.raises(Refused):
-        selectors.volume(before)
+        volumes.volume(before)
     receive(files[2:4])
     after = Series.objects.get()
     assert (after.pk, after.volume_number, after.verdict, after.instances) == (before.pk, 1, "pass", 6)
@@ -247,7 +248,7 @@ def test_damaged_storage_is_noticed(receive, folder):
     path.chmod(0o600)
     path.write_bytes(path.read_bytes()[:-2] + b"\1\1")
     with pytest.raises(blobs.Damaged):
-        selectors.volume(Series.objects.get())
+        volumes.volume(Series.objects.get())
 
 
 def test_a_half_written_object_is_replaced(receive, folder):

@@ -7,10 +7,10 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 
 from analytics.radiomics import Parameters, extract
-from imaging import selectors
 from imaging.dicom import nifti
 from imaging.dicom.reasons import Refused
 from imaging.models import Instance, Segmentation, Series
+from imaging.selectors import volumes
 from imaging.services import segmentations
 from registry import audit
 from registry.models import AuditEvent
@@ -23,7 +23,7 @@ def drawn(series, box=(slice(1, 3), slice(2, 5), slice(1, 4))):
     voxels = np.zeros(series.geometry["size"][::-1], dtype=np.uint8)
     voxels[box] = 1
     image = sitk.GetImageFromArray(voxels)
-    image.CopyInformation(selectors.volume(series))
+    image.CopyInformation(volumes.volume(series))
     return nifti.write(image)
 
 
@@ -36,7 +36,7 @@ def test_a_mask_is_stored_on_the_grid_of_its_series(series, cast):
     added = add(series, cast["reader"])
     assert added.voxels == 2 * 3 * 3
     assert added.volume_ml == pytest.approx(18 * 1.25 * 1.5 * 4 / 1000)
-    image, mask = selectors.volume(series), selectors.mask(added)
+    image, mask = volumes.volume(series), volumes.mask(added)
     assert mask.GetOrigin() == image.GetOrigin()
     assert mask.GetDirection() == image.GetDirection()
     assert mask.GetSpacing() == image.GetSpacing()
@@ -51,7 +51,7 @@ def test_the_same_mask_again_changes_nothing_and_another_replaces_it(series, cas
     assert list(Segmentation.objects.current()) == [second]
     first.refresh_from_db()
     assert not first.is_current
-    assert sitk.GetArrayFromImage(selectors.mask(first)).sum() == 18
+    assert sitk.GetArrayFromImage(volumes.mask(first)).sum() == 18
 
 
 def test_rounds_and_regions_and_readers_stand_beside_each_other(series, cast, study):
@@ -114,7 +114,7 @@ def test_a_real_series_and_its_segmentation_give_radiomics_values(receive, share
     receive([(path.name, path) for path in sorted((base / "ct-3slice").iterdir())])
     one = Series.objects.get()
     added = add(one, cast["reader"], file=(base / "liver.dcm").read_bytes())
-    image, mask = selectors.volume(one), selectors.mask(added)
+    image, mask = volumes.volume(one), volumes.mask(added)
     found = extract(image, mask, Parameters.default(one.modality).original_only())
     assert not found.failures
     assert len(found.values) > 90
