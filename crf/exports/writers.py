@@ -30,7 +30,10 @@ def disarmed(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _disarmed(column: pa.Array) -> pa.Array:
-    if column.null_count == len(column) or not any(pc.any(pc.starts_with(column, start)).as_py() for start in STARTS):
+    if column.null_count == len(column):
+        return column
+    firsts = pc.unique(pc.utf8_slice_codeunits(column, 0, 1)).to_pylist()
+    if not any(first in STARTS for first in firsts if first):
         return column
     suspect = pc.fill_null(pc.match_substring_regex(column, FORMULA), False)
     suspect = pc.and_(suspect, pc.invert(pc.fill_null(pc.match_substring_regex(column, NUMBER), False)))

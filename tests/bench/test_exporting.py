@@ -60,8 +60,10 @@ from registry.models import Study
 from registry.services.people import system_user
 folder, number, kept = Path(sys.argv[1]), int(sys.argv[2]), tuple(json.loads(sys.argv[3]))
 study, by = Study.objects.get(), system_user()
+# A worker has made exports before: what is loaded once (fonts, pandas under pyarrow) is no part of one.
+exports.export(study=study, folder=folder / "before", format=sys.argv[4], wanted=Wanted(forms=("DM",)), by=by)
 began = time.perf_counter()
-made = exports.export(study=study, folder=folder, format=sys.argv[4],
+made = exports.export(study=study, folder=folder / "made", format=sys.argv[4],
                       wanted=Wanted(forms=("WIDE",), keep_text=kept), by=by)
 seconds = time.perf_counter() - began
 # Of this program alone: what getrusage tells begins with the size of the process that forked it.
