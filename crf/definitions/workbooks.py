@@ -27,6 +27,8 @@ MOST_CONTENTS = 5_000_000  # of a table of sheets
 PLACE = re.compile(rb"""\br\s{0,9}=\s{0,9}["']([A-Za-z]{0,9})(\d{1,20})["']""")
 ROW = re.compile(rb"<(?:\w{1,20}:)?row\b")
 CHUNK = 1 << 20
+# What zipfile raises for an archive that is damaged, encrypted or made to mislead.
+BAD_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OSError)
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 ERROR_CELL = re.compile(
@@ -77,7 +79,7 @@ def refuse_unsafe(content: bytes) -> None:
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
         entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+    except BAD_ZIP as error:
         raise _damaged() from error
     if "xl/workbook.xml" not in archive.namelist():
         raise BadTable(
@@ -236,7 +238,7 @@ def _part(archive: zipfile.ZipFile, index: int) -> zipfile.ZipInfo | None:
         return archive.getinfo(target.removeprefix("/") if target.startswith("/") else f"xl/{target}")
     except (StopIteration, LookupError):
         return None
-    except (ParseError, ValueError, zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
+    except (ParseError, *BAD_ZIP) as error:
         raise _damaged() from error
 
 

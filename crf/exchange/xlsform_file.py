@@ -15,7 +15,7 @@ from pyxform.xls2json_backends import DefinitionData, get_xlsform
 from crf.definitions.errors import DefinitionErrors
 from crf.definitions.model import UNWRITABLE
 from crf.definitions.tables import BadTable
-from crf.definitions.workbooks import refuse_unsafe
+from crf.definitions.workbooks import BAD_ZIP, refuse_unsafe
 
 from .loss import Loss, refused
 
@@ -93,7 +93,9 @@ def _guard_zip(content: bytes, file: str) -> None:
             for part in parts:
                 if part.filename.endswith((".xml", ".rels")):
                     _guard_part(archive.read(part), part.filename, file)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, OSError, RuntimeError) as error:
+    except DefinitionErrors:
+        raise
+    except BAD_ZIP as error:
         raise refused(
             file,
             1,

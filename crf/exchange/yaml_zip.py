@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
+from crf.definitions.errors import DefinitionErrors
 from crf.definitions.load import CODELISTS, FORMS, STUDY, load_study
 from crf.definitions.model import StudyDefinition
+from crf.definitions.workbooks import BAD_ZIP
 
 from .loss import refused
 from .yaml_folder import write_yaml
@@ -70,7 +71,9 @@ def _members(content: bytes, file: str) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return _unpacked(archive, file)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, OSError) as error:
+    except DefinitionErrors:
+        raise
+    except BAD_ZIP as error:
         raise refused(
             file, 1, "", f"无法读取压缩包:{error}", f"the zip cannot be read: {error}",
             "重新压缩研究文件夹后上传", "zip the study folder again and upload it",

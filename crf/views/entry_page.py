@@ -15,6 +15,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from crf import forms
+from crf.definitions.pages import Page, page_of
 from crf.definitions.rows import ROW
 from crf.models import Record
 from crf.selectors import CasebookRow, last_row_of, read_entry, visit_row
@@ -48,7 +49,7 @@ def show(
     `revision` is that of the record which `answers` were typed on, where it is not the present one.
     """
     names_required = names_required or (place.record is not None and place.record.status != Record.Status.IN_PROGRESS)
-    page = forms.page_of(place.form, section or request.POST.get("section") or request.GET.get("section"))
+    page = page_of(place.form, section or request.POST.get("section") or request.GET.get("section"))
     next_rows = {group: last_row_of(place.record, group) + 1 for group in place.form.groups}
     answers = forms.with_blank_rows(place.form, answers, next_rows)
     found = evaluate(place, answers, names_required=names_required, page=page)
@@ -123,7 +124,7 @@ def revision_now(place: Place) -> int:
 
 
 def evaluate(
-    place: Place, answers: Mapping[str, Any], *, names_required: bool, page: forms.Page | None = None
+    place: Place, answers: Mapping[str, Any], *, names_required: bool, page: Page | None = None
 ) -> forms.Evaluation:
     """What the checks say of `answers`; writes nothing."""
     entry = read_entry(

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from crf import forms
+from crf.definitions.pages import page_of
 from crf.models import Record
 from crf.services import drafts, records, second_entry
 from crf.views import conflicts, entry_page, files, second_entries
@@ -37,7 +38,7 @@ def evaluate_record(request: HttpRequest, **address: Any) -> HttpResponse:
     answers = forms.typed(place.form, request.POST)
     if is_second:
         answers, place = second_entries.kept(place, request.user) | answers, place.for_second_entry()
-    page = forms.page_of(place.form, request.POST.get("section"))
+    page = page_of(place.form, request.POST.get("section"))
     found = entry_page.evaluate(place, answers, names_required=request.POST.get("names-required") == "yes", page=page)
     return render_page(request, "crf/_record_state.html", {"evaluation": found})
 

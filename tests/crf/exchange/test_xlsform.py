@@ -253,6 +253,19 @@ def test_a_bad_workbook_gets_one_clear_error(content: bytes, says: str) -> None:
     assert says in one_error(content)
 
 
+def test_a_workbook_with_any_byte_altered_is_read_or_gets_one_error() -> None:
+    whole = workbook()
+    refused = 0
+    for at in range(0, len(whole), len(whole) // 60):
+        content = whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]
+        try:
+            read_xlsform(content, file="f.xlsx")
+        except DefinitionErrors as errors:
+            refused += 1
+            assert all(error.message_zh and error.remedy for error in errors.errors)
+    assert refused > 20
+
+
 def test_a_few_empty_rows_part_no_question_from_its_form() -> None:
     (form,) = read_xlsform(gap(40), file="f.xlsx").definition.forms
     assert "last_of_all" in form.items
