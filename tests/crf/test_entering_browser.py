@@ -9,7 +9,7 @@ from django.urls import reverse
 from crf.models import Draft, Record
 from crf.services import drafts
 from tests.browser import answered_by, page_of
-from tests.study import enrol, enter
+from tests.study import DEFINITION, both, enrol, enter, person, publish
 
 pytestmark = [pytest.mark.django_db, pytest.mark.browser]
 
@@ -68,7 +68,8 @@ ELSEWHERE = """() => {
 }"""
 PICKED = """() => {
   HTMLInputElement.prototype.showPicker = function () {
-    this.value = "2026-04-03";
+    window.offered = this.value;
+    this.value = this.type === "date" ? "2026-04-03" : "2026-04-03T08:30";
     this.dispatchEvent(new Event("change"));
   };
 }"""
@@ -310,6 +311,24 @@ def test_a_date_can_be_picked_and_typing_stays_free(signed_in, subject):
         page.keyboard.press("Enter")
         assert page.input_value("#value-lb_date") == "2026-04-03"
         assert page.evaluate("document.activeElement.id") == "value-lb_date"
+
+
+def test_the_time_of_a_day_is_picked_with_it_and_starts_from_what_is_there(db):
+    taken = {"name": "taken", "type": "datetime", "label": both("Taken")}
+    form = {"oid": "SAMPLE", "name": both("Sample"), "sections": [{"name": both("All"), "items": [taken]}]}
+    baseline = {**DEFINITION["events"][0], "forms": ["SAMPLE"]}
+    study = publish(forms=[*DEFINITION["forms"], form], events=[baseline, *DEFINITION["events"][1:]]).study
+    site = study.sites.get(code="01")
+    client, by = Client(), person("typist", study=study, role="coordinator", site=site)
+    client.force_login(by)
+    sampled = enrol(site, by=by)
+    with page_of(client) as page:
+        page.goto(address(sampled, "SAMPLE"))
+        page.fill("#value-taken", "2026-04-02 10:15")
+        page.evaluate(PICKED)
+        page.click("[data-pick=value-taken]")
+        assert page.evaluate("window.offered") == "2026-04-02T10:15"
+        assert page.input_value("#value-taken") == "2026-04-03 08:30"
 
 
 def test_the_slash_jumps_from_the_casebook_to_a_form(signed_in, subject):

@@ -104,9 +104,10 @@
   function pickDate(button) {
     const picker = button.parentElement.querySelector("[data-picker]");
     const field = document.getElementById(button.dataset.pick);
-    picker.value = /^\d{4}-\d\d-\d\d$/.test(field.value) ? field.value : "";
+    // What the browser cannot take, such as a partial date, leaves its picker empty.
+    picker.value = field.value.trim().replace(" ", "T");
     picker.onchange = () => {
-      field.value = picker.value;
+      field.value = picker.value.replace("T", " ");
       field.dispatchEvent(new Event("input", { bubbles: true }));
       field.focus();
     };
