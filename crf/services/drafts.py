@@ -50,10 +50,16 @@ def keep(
     return Draft.objects.update_or_create(defaults=values, **place)[0]
 
 
-def discard(*, visit: Visit, form: str, repeat: int, purpose: str = "entry", by: User) -> None:
-    """Forget the person's own draft of a place: it was saved, or they took it back."""
+def discard(
+    *, visit: Visit, form: str, repeat: int, purpose: str = "entry", until: dt.datetime | None = None, by: User
+) -> None:
+    """Forget the person's own draft of a place: it was saved, or they took it back.
+
+    One kept after `until` stays: it was typed on another page of theirs, and is not what was saved.
+    """
     authorise(by, Permission.RECORD_VIEW, subject=visit.subject)
-    Draft.objects.filter(user=by, visit=visit, form=form, repeat=repeat, purpose=purpose).delete()
+    drafts = Draft.objects.filter(user=by, visit=visit, form=form, repeat=repeat, purpose=purpose)
+    (drafts if until is None else drafts.filter(saved_at__lte=until)).delete()
 
 
 def own_draft(*, visit: Visit, form: str, repeat: int, purpose: str = "entry", user: User) -> Draft | None:

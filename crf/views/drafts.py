@@ -38,7 +38,7 @@ def keep_draft(request: HttpRequest, **address: Any) -> HttpResponse:
     except drafts.DraftRefused as refusal:
         return JsonResponse({"problem": str(refusal)}, status=422)
     at = timezone.localtime(draft.saved_at).strftime("%H:%M:%S")
-    return JsonResponse({"at": at, "revision": entry_page.revision_now(place)})
+    return JsonResponse({"at": at, "kept": draft.saved_at.isoformat(), "revision": entry_page.revision_now(place)})
 
 
 @require_POST

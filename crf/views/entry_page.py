@@ -53,7 +53,9 @@ def show(
     next_rows = {group: last_row_of(place.record, group) + 1 for group in place.form.groups}
     answers = forms.with_blank_rows(place.form, answers, next_rows)
     found = evaluate(place, answers, names_required=names_required, page=page)
+    draft = trouble.get("draft")
     context = _around(request, place) | {
+        "draft_kept": draft.saved_at.isoformat() if draft else request.POST.get("draft-kept", ""),
         "record": place.record,
         "revision": revision if revision is not None else revision_now(place),
         "revision_now": revision_now(place),
@@ -103,6 +105,17 @@ def last_saved(record: Record) -> Saved | None:
 def is_anothers(request: HttpRequest) -> bool:
     """Whether the page that is sent was opened by another account: its answers are not the sender's."""
     return request.POST.get("author", str(request.user.pk)) != str(request.user.pk)
+
+
+def draft_seen(request: HttpRequest) -> dt.datetime | None:
+    """When the draft was kept that the page showed or sent last; None from a page that does not tell."""
+    told = request.POST.get("draft-kept")
+    if told is None:
+        return None
+    try:
+        return dt.datetime.fromisoformat(told).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        return dt.datetime.min.replace(tzinfo=dt.UTC)  # it had none
 
 
 def turned_away(request: HttpRequest, place: Place) -> HttpResponse:

@@ -123,7 +123,7 @@ def _saved(
     except records.RecordRefused as refusal:
         trouble = {"problem": _told(place, refusal), "refused": refusal.problems}
         return _refused(request, place, shown, comments, names_required=True, **trouble, **kept)
-    drafts.discard(**place.marker, by=request.user)
+    drafts.discard(**place.marker, until=entry_page.draft_seen(request), by=request.user)
     _tell(request, place, result)
     after = entry_page.next_form(place) if request.POST.get("act") == "next" else None
     return redirect(after["url"] if after else place.url + forms.page_asked(place.form, request.POST))

@@ -106,7 +106,7 @@ def _sent(request: HttpRequest, first: Place, place: Place) -> HttpResponse:
     except records.RecordRefused as refusal:
         told = " ".join(dict.fromkeys(message for _item, message in refusal.problems))
         return entry_page.show(request, place, answers=typed, comments={}, status=422, problem=told)
-    drafts.discard(**place.marker, by=request.user)
+    drafts.discard(**place.marker, until=entry_page.draft_seen(request), by=request.user)
     if not finished:
         return redirect(place.form_url + forms.page_asked(place.form, request.POST))
     if made.status == SecondEntry.Status.AGREED:

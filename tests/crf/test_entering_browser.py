@@ -156,6 +156,25 @@ def test_what_lies_on_one_computer_waits_for_what_was_typed_later_on_another(sig
     assert Record.objects.get().data["age"] == 60
 
 
+def test_what_was_typed_on_another_page_of_mine_outlives_the_save_of_this_one(signed_in, subject):
+    mine = signed_in("coordinator")
+    with page_of(mine) as page:
+        page.goto(address(subject))
+        other = page.context.new_page()
+        answered_by(other, page.meanwhile, mine)
+        other.goto(address(subject))
+        page.fill("#value-age", "47")
+        state_says(page, "draft kept")
+        other.fill("#value-age", "53")
+        state_says(other, "draft kept")
+        page.click("button[value=save]")
+        page.locator(".conflict").wait_for()  # saved, and beside it what was typed on the other page
+        row = page.inner_text(".conflict tbody tr")
+        assert "47" in row and "53" in row
+    assert Record.objects.get().data["age"] == 47
+    assert Draft.objects.get().fields["value-age"] == ["53"]
+
+
 def test_what_was_typed_earlier_never_arrives_last(signed_in, subject):
     with page_of(signed_in("coordinator")) as page:
         page.goto(address(subject))

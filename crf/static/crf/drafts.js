@@ -9,7 +9,7 @@
   const PREFIX = "lobule-draft:";
   const name = PREFIX + form.dataset.mirror;
   const state = document.getElementById("save-state");
-  let dirty = false, version = 0, passing = false, waiting = false, keepTimer = 0, mirrorTimer = 0, retryTimer = 0;
+  let dirty = false, version = 0, passing = false, waiting = false, keepTimer = 0, mirrorTimer = 0, retryTimer = 0, last = null;
 
   // ----- what is sent
 
@@ -27,6 +27,7 @@
       const signal = AbortSignal.timeout(ANSWER_WITHIN);
       const answer = await fetch(url, { method: "POST", headers: { "X-CSRFToken": window.csrfToken() }, body, signal, ...options });
       if (answer.redirected || answer.status === 409 || answer.url.includes("/sign-in/")) return "signed-out";
+      if (answer.ok && url === form.dataset.draftUrl) form.elements["draft-kept"].value = (await answer.clone().json()).kept;
       return answer.ok ? "kept" : answer.status >= 500 ? "offline" : "refused";
     } catch {
       return "offline";
@@ -50,6 +51,7 @@
     if (outcome === "kept") {
       if (sent === version) {
         dirty = false;
+        last = fields().toString();
         forget();
       }
     } else {
@@ -74,7 +76,9 @@
     }
   }
 
-  function changed() {
+  function changed(event) {
+    // A field that is left tells once more of what was kept already.
+    if (event.type === "change" && !dirty && fields().toString() === last) return;
     dirty = true;
     version += 1;
     form.dataset.kept = "no";
