@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from crf.models import Draft, Record
-from crf.services import drafts
+from crf.services import drafts, queries
 from tests.browser import answered_by, page_of
 from tests.study import DEFINITION, both, enrol, enter, person, publish
 
@@ -372,3 +372,25 @@ def test_no_page_of_entry_is_wider_than_the_screen_or_breaks_the_policy(signed_i
             page.wait_for_load_state("networkidle")
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         assert page.complaints == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_board_of_many_visits_scrolls_in_its_own_frame(db, width):
+    events = [
+        {**DEFINITION["events"][0], "oid": f"V{n}", "name": both(f"Visit number {n}"), "day": 30 * n} for n in range(12)
+    ]
+    study = publish(events=[*events, *DEFINITION["events"][1:]]).study
+    site = study.sites.get(code="01")
+    coordinator = person("typist", study=study, role="coordinator", site=site)
+    subject = enrol(site, by=coordinator)
+    visit = subject.visits.get(event="V11")
+    place = {"subject": subject, "visit": visit, "form": "DM", "repeat": 1, "item": "age"}
+    enter(subject, "DM", {"age": "52"}, event="V11", by=coordinator)
+    queries.raise_query(**place, text="Is it right?", by=person("monitor", study=study, role="monitor"))
+    client = Client()
+    client.force_login(coordinator)
+    with page_of(client, width=width) as page:
+        page.goto(reverse("crf:casebooks", args=[study.code]))
+        assert page.locator(".query-count").count() == 1
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("document.querySelector('.board').parentElement.scrollWidth") > width
