@@ -17,6 +17,7 @@ from defusedxml.ElementTree import fromstring
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetVisibleEnum
 
 from .tables import BadTable, Table, as_table, refuse_size
+from .zips import BAD_ZIP
 
 MOST_ENTRIES = 2_000
 MOST_INFLATED = 600_000_000  # a sheet of 1,048,576 rows of 10 numbers
@@ -27,8 +28,6 @@ MOST_CONTENTS = 5_000_000  # of a table of sheets
 PLACE = re.compile(rb"""\br\s{0,9}=\s{0,9}["']([A-Za-z]{0,9})(\d{1,20})["']""")
 ROW = re.compile(rb"<(?:\w{1,20}:)?row\b")
 CHUNK = 1 << 20
-# What zipfile raises for an archive that is damaged, encrypted or made to mislead.
-BAD_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OSError)
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 ERROR_CELL = re.compile(

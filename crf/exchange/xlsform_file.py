@@ -15,7 +15,8 @@ from pyxform.xls2json_backends import DefinitionData, get_xlsform
 from crf.definitions.errors import DefinitionErrors
 from crf.definitions.model import UNWRITABLE
 from crf.definitions.tables import BadTable
-from crf.definitions.workbooks import BAD_ZIP, refuse_unsafe
+from crf.definitions.workbooks import refuse_unsafe
+from crf.definitions.zips import BAD_ZIP
 
 from .loss import Loss, refused
 

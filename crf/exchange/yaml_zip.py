@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from crf.definitions.errors import DefinitionErrors
 from crf.definitions.load import CODELISTS, FORMS, STUDY, load_study
 from crf.definitions.model import StudyDefinition
-from crf.definitions.workbooks import BAD_ZIP
+from crf.definitions.zips import BAD_ZIP
 
 from .loss import refused
 from .yaml_folder import write_yaml
@@ -47,7 +47,7 @@ def holds_folder(content: bytes) -> bool:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return any(PurePosixPath(name).name == STUDY for name in archive.namelist())
-    except (zipfile.BadZipFile, ValueError, OverflowError):
+    except BAD_ZIP:
         return False
 
 

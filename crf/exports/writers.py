@@ -19,7 +19,7 @@ from .layout import TableLayout
 Batches = Iterable[pa.RecordBatch]
 # What a spreadsheet would run when the file is opened; a sign before a plain number is only a number.
 FORMULA = r"^[\s]*[=@＝＠+\-＋－\t\r]"
-STARTS = ("=", "@", "+", "-", "＝", "＠", "＋", "－", "\t", "\r", "\n", " ")
+STARTS = frozenset("=@+-＝＠＋－\t\r\n ")
 NUMBER = r"^[+-]?[0-9]+([.,][0-9]+)?$"
 
 
@@ -32,8 +32,7 @@ def disarmed(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _disarmed(column: pa.Array) -> pa.Array:
     if column.null_count == len(column):
         return column
-    firsts = pc.unique(pc.utf8_slice_codeunits(column, 0, 1)).to_pylist()
-    if not any(first in STARTS for first in firsts if first):
+    if STARTS.isdisjoint(pc.unique(pc.utf8_slice_codeunits(column, 0, 1)).to_pylist()):
         return column
     suspect = pc.fill_null(pc.match_substring_regex(column, FORMULA), False)
     suspect = pc.and_(suspect, pc.invert(pc.fill_null(pc.match_substring_regex(column, NUMBER), False)))

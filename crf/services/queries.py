@@ -9,17 +9,16 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from crf.definitions.check import Finding, FormState, evaluate
 from crf.definitions.model import NotInDefinition, StudyDefinition
 from crf.definitions.rows import value_at
-from crf.definitions.values import BadValue, refuse_unprintable
 from crf.models import Query, QueryMessage, QueryView, Record, SdvPlan, definition_of_build, public_id
 from crf.selectors import context_for, definition_of, subject_records
 from crf.selectors.builds import definitions_in_force
 from crf.selectors.queries import ASSIGNEES, Place, records_at, shown_value
+from crf.services.words import why_not
 from registry import audit
 from registry.models import Study, Subject, User, Visit
 from registry.permissions import Permission, Role, authorise, rights
@@ -251,12 +250,8 @@ def _words(text: str, *, needed: bool = False) -> str:
     text = text.strip()
     if needed and not text:
         raise QueryRefused(_("Say it in words: the text is empty."))
-    if len(text) > MAX_WORDS:
-        raise QueryRefused(_("At most %(limit)s characters.") % {"limit": MAX_WORDS})
-    try:
-        refuse_unprintable(text)
-    except BadValue as bad:
-        raise QueryRefused(bad.of(get_language() or "zh-hans")) from bad
+    if problem := why_not(text, most=MAX_WORDS):
+        raise QueryRefused(problem)
     return text
 
 

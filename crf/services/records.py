@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from crf.definitions.check import FormState, evaluate
 from crf.definitions.model import Form, StudyDefinition
 from crf.definitions.rows import flat
-from crf.definitions.values import MAX_TEXT, BadValue, refuse_unprintable
+from crf.definitions.values import MAX_TEXT
 from crf.models import Record, SecondEntry, definition_of_build
 from crf.selectors import (
     Entry,
@@ -23,6 +23,7 @@ from crf.selectors import (
     subject_records,
 )
 from crf.services import attachments, calendar, queries, record_rules, sdv
+from crf.services.words import why_not
 from registry import audit
 from registry.models import Study, Subject, User, Visit
 from registry.permissions import Permission, authorise
@@ -98,7 +99,7 @@ def save(
         build_id = record.build_id if record else current_build(subject.study, subject.site).pk
         definition = definition_of_build(build_id)
         _refuse_place(definition, visit, form, repeat)
-        _refuse_words(definition.form(form), comments or {}, reason, language)
+        _refuse_words(definition.form(form), comments or {}, reason)
         entry = _read(subject, visit, form, data, record, definition, records, language)
         values = record_rules.kept(entry.state)
         merged = {**(record.comments if record else {}), **(comments or {})}
@@ -209,16 +210,12 @@ def _existing(records: list[Record], visit: Visit, form: str, repeat: int) -> Re
     return next((r for r in records if (r.visit_id, r.form, r.repeat) == (visit.pk, form, repeat)), None)
 
 
-def _refuse_words(form: Form, comments: Mapping[str, str], reason: str, language: str) -> None:
+def _refuse_words(form: Form, comments: Mapping[str, str], reason: str) -> None:
     """Comments belong to items of the form; they and the reason can be stored, read and exported."""
     problems = [(item, _("The form has no such item.")) for item in comments if not form.has(item)]
     for item, text in [*comments.items(), ("", reason)]:
-        try:
-            refuse_unprintable(text)
-        except BadValue as bad:
-            problems.append((item, bad.of(language)))
-        if len(text) > MAX_TEXT:
-            problems.append((item, _("At most %(limit)s characters.") % {"limit": MAX_TEXT}))
+        if problem := why_not(text, most=MAX_TEXT):
+            problems.append((item, problem))
     if problems:
         raise RecordRefused(problems)
 

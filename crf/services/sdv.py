@@ -9,13 +9,12 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from crf.definitions.sampling import value_digest
-from crf.definitions.values import BadValue, refuse_unprintable
 from crf.models import Record, SdvPlan, SourceVerification
 from crf.selectors.sdv import due_items, entered_values, plan_of
+from crf.services.words import why_not
 from registry import audit
 from registry.models import Study, Subject, User, Visit
 from registry.permissions import Permission, authorise
@@ -181,12 +180,8 @@ def _drop(records: Sequence[Record], by: User) -> None:
 def _refuse_reason(reason: str) -> None:
     if not reason.strip():
         raise SdvRefused(_("Taking a verification back needs a reason."))
-    if len(reason) > MOST_REASON:
-        raise SdvRefused(_("At most %(limit)s characters.") % {"limit": MOST_REASON})
-    try:
-        refuse_unprintable(reason)
-    except BadValue as bad:
-        raise SdvRefused(bad.of(get_language() or "zh-hans")) from bad
+    if problem := why_not(reason, most=MOST_REASON):
+        raise SdvRefused(problem)
 
 
 def _held(record: Record, expected_revision: int | None) -> Record:

@@ -20,7 +20,8 @@ register = template.Library()
 # Stand-ins, of Unicode's private use area, for what differs from subject to subject on a line that is kept.
 ANSWER, HISTORY, QUERIES = "\ue000", "\ue001", "\ue002"
 STAND_INS = re.compile(f"[{ANSWER}{HISTORY}{QUERIES}]")
-KEPT = frozenset({"text", "long", "number", "date", "time", "datetime", "radio", "checkboxes", "derived", "label"})
+# Not a file, nor a list to pick from: that may name the subject's own images.
+ALIKE = frozenset({"text", "long", "number", "date", "time", "datetime", "radio", "checkboxes", "derived", "label"})
 
 
 @register.filter
@@ -36,7 +37,7 @@ def line(item: ItemView, marks: Any = None) -> SafeString:
     Most lines of most pages differ in the answer alone. Such a line is rendered once, and kept with stand-ins.
     """
     queries = _queries(at(marks, item.name), item.label)
-    if item.control not in KEPT or item.findings or item.comment or item.missing_reason or item.result or item.file:
+    if item.control not in ALIKE or item.findings or item.comment or item.missing_reason or item.result or item.file:
         return _rendered(item, queries)
     pattern = _kept(
         replace(item, text=ANSWER if item.text else "", history_url=HISTORY if item.history_url else ""),

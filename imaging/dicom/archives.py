@@ -2,11 +2,11 @@
 
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
+from crf.definitions.zips import BAD_ZIP
 from imaging.dicom.guard import MAX_BYTES
 from imaging.dicom.reasons import Refused
 
@@ -31,7 +31,7 @@ def members(source: bytes | Path, *, max_total: int = MAX_TOTAL) -> Iterator[tup
     """(name, content) of every file, or (name, why it is refused). Raises Refused where the archive is no good."""
     try:
         archive = zipfile.ZipFile(source if isinstance(source, Path) else BytesIO(source))
-    except (zipfile.BadZipFile, ValueError, OSError) as problem:
+    except BAD_ZIP as problem:
         raise Refused("archive_unreadable", error=type(problem).__name__) from problem
     with archive:
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
@@ -52,7 +52,7 @@ def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> by
         with archive.open(entry) as file:
             # The stated size may lie; reading stops one byte after it.
             content = file.read(entry.file_size + 1)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError, OSError) as problem:
+    except BAD_ZIP as problem:
         return Refused("archive_unreadable", error=type(problem).__name__)
     return content if len(content) <= entry.file_size else Refused("archive_bomb", limit=limit)
 

@@ -239,7 +239,17 @@ def zipped(**files: bytes) -> bytes:
 def test_a_zip_that_is_broken_hostile_or_no_study_gets_one_clear_error(content, words):
     with pytest.raises(DefinitionErrors) as refused:
         yaml_zip.read_zip(content, file="upload.zip")
-    assert words in refused.value.of("en")
+    told = refused.value.of("en")
+    assert words in told and told.count("upload.zip") <= 1, "an error inside an error"
+
+
+def test_a_zip_whose_bytes_were_altered_is_read_or_gets_one_error():
+    whole = zipped(**{"study.yaml": b"", "forms__a.yaml": b"a" * 200})
+    for at in range(len(whole)):
+        content = whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]
+        assert yaml_zip.holds_folder(content) in (True, False)
+        with pytest.raises(DefinitionErrors):
+            yaml_zip.read_zip(content, file="upload.zip")
 
 
 def test_a_zip_whose_directory_lies_about_its_sizes_is_not_unpacked_without_end():

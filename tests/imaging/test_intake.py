@@ -226,6 +226,21 @@ def test_a_member_of_a_zip_is_no_larger_than_a_file_may_be(monkeypatch):
     assert refused.code == "too_large"
 
 
+def test_a_zip_with_any_byte_altered_gives_files_or_a_refusal():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.dcm", bytes(range(256)) * 2)
+    whole, refusals = buffer.getvalue(), 0
+    for at in range(len(whole)):
+        try:
+            found = list(archives.members(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]))
+        except Refused:
+            refusals += 1
+        else:
+            refusals += sum(isinstance(content, Refused) for _name, content in found)
+    assert refusals > 100
+
+
 def test_who_may_not_upload_is_refused(folder, study, site, cast):
     for role in ("monitor", "reader", "statistician", "administrator", "pi", "stranger"):
         with pytest.raises(PermissionDenied):

@@ -27,7 +27,7 @@
       const signal = AbortSignal.timeout(ANSWER_WITHIN);
       const answer = await fetch(url, { method: "POST", headers: { "X-CSRFToken": window.csrfToken() }, body, signal, ...options });
       if (answer.redirected || answer.status === 409 || answer.url.includes("/sign-in/")) return "signed-out";
-      if (answer.ok && url === form.dataset.draftUrl) form.elements["draft-kept"].value = (await answer.clone().json()).kept;
+      if (answer.ok && url === form.dataset.draftUrl) form.elements["draft-kept"].value = (await answer.json()).kept;
       return answer.ok ? "kept" : answer.status >= 500 ? "offline" : "refused";
     } catch {
       return "offline";
@@ -172,7 +172,7 @@
     const place = Object.keys(store).find((candidate) => candidate === name || candidate.startsWith(`${name}@`));
     if (!place) return;
     const { at, sealed } = JSON.parse(store.getItem(place));
-    if (Number(form.dataset.draftAt ?? 0) * 1000 > at) {
+    if (Date.parse(form.elements["draft-kept"].value) > at) {
       // Typed elsewhere since then: that comes first, and this when that is saved.
       store.setItem(`${name}@${at}`, store.getItem(place));
       if (place === name) store.removeItem(name);
